@@ -1,0 +1,379 @@
+"""Steps: what a container is, as data.
+
+Pure. `minidocker.container.plan` turns a configuration into a tuple of these records; the order of the tuple is the
+order on the machine. The same tuple has several readers: `perform` does it, `explain` prints it, tests assert on it.
+Each reader matches on the type and ends in `assert_never`, so that the type checker finds the reader that forgot one.
+
+Two processes perform the tuple. The **monitor** lives in the host's namespaces and stays as the parent; **init**
+is born by `ForkInit` and becomes the container's command at `Exec`. They run side by side and meet at `Synchronise`.
+
+| monitor                              | init                                       |
+|--------------------------------------|--------------------------------------------|
+| `MakeCgroup`, `WriteCgroup`          |                                            |
+| `Unshare` (pid), `ForkInit`          | `JoinCgroup`, `Unshare` (the others)       |
+| `CreateVeth`, `AddAddress`, …        | `Mount`, `PivotRoot`, `MaskPath`, …        |
+| `Synchronise` ⇄                      | `Synchronise` ⇄                            |
+|                                      | `DropCapabilities`, `LoadSeccomp`, `Exec`  |
+
+Every step carries *why*, one sentence for the person who reads `run --explain`. Chapter 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from minidocker.kernel.flags import Clone, Ms, Rlimit
+
+__all__ = [
+    "Actor", "AddAddress", "AddRoute", "BindDevice", "CreateVeth", "DropCapabilities", "Exec", "ForkInit", "Join",
+    "JoinCgroup", "LoadSeccomp", "MakeCgroup", "MakeConsole", "MakeDevice", "MakeSymlink", "MaskPath", "Mount",
+    "NoNewPrivileges", "PivotRoot", "ReadonlyPath", "SetHostname", "SetLinkUp", "SetLoopbackUp", "SetOomScore",
+    "SetRlimit", "SetUser", "Step", "Synchronise", "Unshare", "WriteCgroup", "WriteSysctl", "actor_of",
+]  # fmt: skip
+
+
+class Actor(StrEnum):
+    """Which of the two processes performs a step."""
+
+    MONITOR = "monitor"
+    INIT = "init"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeCgroup:
+    """Make a control group directory, and on v2 hand its parents' controllers down to it."""
+
+    TAGGED: ClassVar[bool] = True
+    path: str
+    controllers: tuple[str, ...] = ()
+    """v2: controllers to enable in every ancestor's `cgroup.subtree_control`."""
+    root: str = "/sys/fs/cgroup"
+    """The mount point of the hierarchy that *path* lies in."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteCgroup:
+    """Write one limit into one control group file."""
+
+    TAGGED: ClassVar[bool] = True
+    path: str
+    value: str
+    optional: bool = False
+    """Whether a kernel without this file (swap accounting off) is good enough."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkInit:
+    """Fork the process that becomes the container's PID 1."""
+
+    TAGGED: ClassVar[bool] = True
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinCgroup:
+    """Init moves itself into a control group, before it makes a cgroup namespace rooted there."""
+
+    TAGGED: ClassVar[bool] = True
+    path: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unshare:
+    """Make new namespaces; see unshare(2). A new pid namespace takes effect at the next fork."""
+
+    TAGGED: ClassVar[bool] = True
+    namespaces: Clone
+    actor: Actor
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """Enter an existing namespace; see setns(2)."""
+
+    TAGGED: ClassVar[bool] = True
+    path: str
+    """Such as `/proc/PID/ns/net`."""
+    namespace: Clone
+    actor: Actor
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateVeth:
+    """Make a pair of virtual network cards: one end on the host's bridge, the other inside the container."""
+
+    TAGGED: ClassVar[bool] = True
+    host_name: str
+    container_name: str
+    bridge: str
+    mac_address: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddAddress:
+    """Give a network card inside the container an address with its prefix length (`172.17.0.2/16`)."""
+
+    TAGGED: ClassVar[bool] = True
+    link: str
+    address: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetLinkUp:
+    """Switch a network card inside the container on."""
+
+    TAGGED: ClassVar[bool] = True
+    link: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetLoopbackUp:
+    """Switch `lo` on inside the network namespace just made; init does it itself."""
+
+    TAGGED: ClassVar[bool] = True
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddRoute:
+    """Add a route inside the container; an empty *destination* is the default route."""
+
+    TAGGED: ClassVar[bool] = True
+    gateway: str
+    destination: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetHostname:
+    """Set the host and domain name of the UTS namespace."""
+
+    TAGGED: ClassVar[bool] = True
+    hostname: str
+    domainname: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """Mount something on a path *inside* the container's root; see mount(2).
+
+    The target is resolved with the container's root as `/` (openat2 RESOLVE_IN_ROOT), so that a symbolic link in an
+    image cannot lead out of it. `target="/"` before `PivotRoot` with `staging` set is the root itself.
+    """
+
+    TAGGED: ClassVar[bool] = True
+    source: str
+    target: str
+    fstype: str = ""
+    flags: Ms = Ms(0)
+    data: str = ""
+    cwd: str = ""
+    """Directory to stand in while mounting, so that overlay's layer names stay short (one page in all)."""
+    host_target: bool = False
+    """Whether *target* is a path of the host: propagation of `/`, and the root file system itself."""
+    create: str = ""
+    """`dir` or `file`: make a missing mount point of that kind."""
+    optional: bool = False
+    """Whether a kernel without this file system is good enough."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeDevice:
+    """Make a device node; see mknod(2)."""
+
+    TAGGED: ClassVar[bool] = True
+    path: str
+    kind: str
+    """`c` or `b`."""
+    major: int
+    minor: int
+    mode: int = 0o666
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindDevice:
+    """Bind a device node of the host, where making one is not allowed (a user namespace)."""
+
+    TAGGED: ClassVar[bool] = True
+    host_path: str
+    path: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeSymlink:
+    """Make a symbolic link, unless something is there."""
+
+    TAGGED: ClassVar[bool] = True
+    path: str
+    target: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PivotRoot:
+    """Make the prepared tree the root and drop the host's; see pivot_root(2)."""
+
+    TAGGED: ClassVar[bool] = True
+    root: str
+    """Host path of the prepared tree."""
+    readonly: bool = False
+    """Whether the root is remounted read-only at the end."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeConsole:
+    """Open a terminal in the container's own devpts, give its master to the monitor and make it the stdio."""
+
+    TAGGED: ClassVar[bool] = True
+    rows: int = 0
+    columns: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteSysctl:
+    """Set a kernel parameter that belongs to one of the new namespaces."""
+
+    TAGGED: ClassVar[bool] = True
+    name: str
+    """With dots, such as `net.ipv4.ip_unprivileged_port_start`."""
+    value: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadonlyPath:
+    """Make a path of `/proc` read-only by binding it onto itself; a missing one is fine."""
+
+    TAGGED: ClassVar[bool] = True
+    path: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskPath:
+    """Hide a file behind `/dev/null`, a directory behind an empty tmpfs; a missing one is fine."""
+
+    TAGGED: ClassVar[bool] = True
+    path: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRlimit:
+    """Limit a resource of the process; see prlimit(2). `-1` is unlimited."""
+
+    TAGGED: ClassVar[bool] = True
+    resource: Rlimit
+    soft: int
+    hard: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetOomScore:
+    """Tell the kernel how early to sacrifice this process; see proc(5), `oom_score_adj`."""
+
+    TAGGED: ClassVar[bool] = True
+    score: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synchronise:
+    """Monitor and init wait for each other: the network is there, and whoever watches has been told."""
+
+    TAGGED: ClassVar[bool] = True
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoNewPrivileges:
+    """Forbid gaining privileges through execve(2); see PR_SET_NO_NEW_PRIVS."""
+
+    TAGGED: ClassVar[bool] = True
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSeccomp:
+    """Install a system call filter; see seccomp(2)."""
+
+    TAGGED: ClassVar[bool] = True
+    program: bytes
+    """`struct sock_filter[]` as `minidocker.codec.bpf` assembles it."""
+    profile: str
+    """What it came from: `default` or a file name."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropCapabilities:
+    """Reduce the bounding set now; `SetUser` sets the other sets when the user is final. See capabilities(7)."""
+
+    TAGGED: ClassVar[bool] = True
+    keep: tuple[str, ...]
+    """Names such as `CAP_CHOWN`."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetUser:
+    """Become the user of the container, by name or number as Docker's `--user` says; see credentials(7).
+
+    Names are looked up in the container's own `/etc/passwd` and `/etc/group`.
+    """
+
+    TAGGED: ClassVar[bool] = True
+    user: str
+    """`""`, `uid`, `name`, `uid:gid`, `name:group`, …"""
+    extra_groups: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    """Capabilities for the permitted and effective sets; a user other than root loses them at execve."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exec:
+    """Become the command: find it in the container's `PATH`, close everything, execve(2)."""
+
+    TAGGED: ClassVar[bool] = True
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    cwd: str = "/"
+    init: bool = False
+    """`--init`: stay as PID 1 that forwards signals and reaps, and run the command as its child."""
+    why: str = ""
+
+
+Step = (
+    MakeCgroup | WriteCgroup | ForkInit | JoinCgroup | Unshare | Join | CreateVeth | AddAddress | SetLinkUp
+    | SetLoopbackUp | AddRoute | SetHostname | Mount | MakeDevice | BindDevice | MakeSymlink | PivotRoot | MakeConsole
+    | WriteSysctl | ReadonlyPath | MaskPath | SetRlimit | SetOomScore | Synchronise | NoNewPrivileges | LoadSeccomp
+    | DropCapabilities | SetUser | Exec
+)  # fmt: skip
+"""Any step."""
+
+_MONITOR_STEPS = (MakeCgroup, WriteCgroup, ForkInit, CreateVeth, AddAddress, SetLinkUp, AddRoute)
+
+
+def actor_of(step: Step) -> Actor:
+    """Return who performs *step*; `Synchronise` belongs to both and counts as init's."""
+    if isinstance(step, Unshare | Join):
+        return step.actor
+    return Actor.MONITOR if isinstance(step, _MONITOR_STEPS) else Actor.INIT
