@@ -1,0 +1,18 @@
+"""Codecs: bytes to values and back, without touching anything.
+
+Sans-I/O: a codec is given bytes and gives back values, or the other way round; who reads and writes the bytes is not its
+concern. So every format can be learnt, and tested, on any machine. Garbage raises the module's own error, nothing else.
+
+- `http1`: requests, responses, headers and chunked bodies, as the Remote API speaks them
+- `frames`: the 8-byte frames that carry stdout and stderr over one connection, and the lines of a json-file log
+- `tar`: archives, whiteouts and extended attributes of image layers
+- `mountinfo`: `/proc/PID/mountinfo`
+- `netlink`: messages for links, addresses and routes
+- `nftables`: firewall rules in netlink messages
+- `elf`: programs: the machine, the loader and the libraries that they need; and a minimal writer
+- `executable`: why the kernel would not run a file
+- `syscalls`: numbers of system calls
+- `bpf`: the classic BPF machine, in which seccomp filters are written
+
+Chapters 2 to 6.
+"""
