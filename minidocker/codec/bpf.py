@@ -277,7 +277,12 @@ def _describe(index: int, one: Instruction) -> str:
         case Operation.RETURN:
             return f"return {one.k:#010x}"
         case test:
-            return f"if a {_TESTS[test][0]} {one.k:#x} goto {index + 1 + one.jt} else {index + 1 + one.jf}"
+            return f"if a {_TESTS[test][0]} {_show(one.k)} goto {index + 1 + one.jt} else {index + 1 + one.jf}"
+
+
+def _show(operand: int) -> str:
+    """Small numbers are numbers of calls or families, large ones are bits."""
+    return str(operand) if operand < 1000 else hex(operand)
 
 
 def _name_offset(offset: int) -> str:
