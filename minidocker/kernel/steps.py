@@ -28,8 +28,8 @@ from minidocker.kernel.flags import Clone, Ms, Rlimit
 
 __all__ = [
     "Actor", "AddAddress", "AddRoute", "BindDevice", "CreateVeth", "DropCapabilities", "Exec", "ForkInit", "Join",
-    "JoinCgroup", "LoadSeccomp", "MakeCgroup", "MakeConsole", "MakeDevice", "MakeSymlink", "MaskPath", "Mount",
-    "NoNewPrivileges", "PivotRoot", "ReadonlyPath", "SetHostname", "SetLinkUp", "SetLoopbackUp", "SetOomScore",
+    "JoinCgroup", "LoadSeccomp", "MakeCgroup", "MakeConsole", "MakeDevice", "MakeDirectory", "MakeSymlink", "MaskPath", "Mount",
+    "NoNewPrivileges", "PivotRoot", "PopulateVolume", "ReadonlyPath", "SetHostname", "SetLinkUp", "SetLoopbackUp", "SetOomScore",
     "SetRlimit", "SetUser", "Step", "Synchronise", "Unshare", "WriteCgroup", "WriteSysctl", "actor_of",
 ]  # fmt: skip
 
@@ -95,12 +95,12 @@ class Unshare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Join:
-    """Enter an existing namespace; see setns(2)."""
+    """Enter namespaces of a running process, through its pidfd; see setns(2)."""
 
     TAGGED: ClassVar[bool] = True
-    path: str
-    """Such as `/proc/PID/ns/net`."""
-    namespace: Clone
+    pid: int
+    """Host pid of the process whose namespaces are entered."""
+    namespaces: Clone
     actor: Actor
     why: str = ""
 
@@ -169,7 +169,7 @@ class Mount:
     """Mount something on a path *inside* the container's root; see mount(2).
 
     The target is resolved with the container's root as `/` (openat2 RESOLVE_IN_ROOT), so that a symbolic link in an
-    image cannot lead out of it. `target="/"` before `PivotRoot` with `staging` set is the root itself.
+    image cannot lead out of it.
     """
 
     TAGGED: ClassVar[bool] = True
@@ -186,6 +186,26 @@ class Mount:
     """`dir` or `file`: make a missing mount point of that kind."""
     optional: bool = False
     """Whether a kernel without this file system is good enough."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeDirectory:
+    """Make a directory and its missing parents inside the container's root."""
+
+    TAGGED: ClassVar[bool] = True
+    path: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PopulateVolume:
+    """Copy what the image has at *path* into a volume that is still empty."""
+
+    TAGGED: ClassVar[bool] = True
+    path: str
+    volume: str
+    """Host path of the volume's data."""
     why: str = ""
 
 
@@ -242,6 +262,8 @@ class MakeConsole:
     TAGGED: ClassVar[bool] = True
     rows: int = 0
     columns: int = 0
+    bind: bool = True
+    """Whether it also becomes `/dev/console`; the terminal of an exec does not."""
     why: str = ""
 
 
@@ -363,7 +385,7 @@ class Exec:
 
 Step = (
     MakeCgroup | WriteCgroup | ForkInit | JoinCgroup | Unshare | Join | CreateVeth | AddAddress | SetLinkUp
-    | SetLoopbackUp | AddRoute | SetHostname | Mount | MakeDevice | BindDevice | MakeSymlink | PivotRoot | MakeConsole
+    | SetLoopbackUp | AddRoute | SetHostname | Mount | MakeDirectory | PopulateVolume | MakeDevice | BindDevice | MakeSymlink | PivotRoot | MakeConsole
     | WriteSysctl | ReadonlyPath | MaskPath | SetRlimit | SetOomScore | Synchronise | NoNewPrivileges | LoadSeccomp
     | DropCapabilities | SetUser | Exec
 )  # fmt: skip

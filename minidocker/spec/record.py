@@ -52,7 +52,7 @@ def read_record(record_type: type[R], value: Json, *, where: str = "") -> R:
 
 def render_record(record: object) -> Json:
     """Return *record* as plain JSON values, every field of it."""
-    return _writer_of(type(record))(record)
+    return _writer_of(cast(type, type(record)))(record)
 
 
 @functools.cache

@@ -1,0 +1,81 @@
+"""Where the control groups of this machine are.
+
+Version 2 is one tree with all controllers; version 1 is one tree for each set of controllers; a hybrid machine has both and
+keeps its controllers in version 1. Pure but for `read_layout`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from minidocker.codec.mountinfo import MountInfo, parse_mountinfo
+
+__all__ = ["EXAMPLE_LAYOUT", "CgroupLayout", "Hierarchy", "find_layout", "read_layout"]
+
+_V1_NAMES = frozenset(
+    ["blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "net_cls", "net_prio", "perf_event", "pids", "rdma", "misc"]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hierarchy:
+    """One mounted tree of control groups."""
+
+    mount_point: str
+    controllers: tuple[str, ...]
+    """v1: what the tree controls, `name=systemd` for one that controls nothing. v2: everything available."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CgroupLayout:
+    """The control group trees of a machine."""
+
+    version: int
+    """1, 2, or 0 where none is mounted."""
+    hierarchies: tuple[Hierarchy, ...] = ()
+
+    def find(self, controller: str) -> Hierarchy | None:
+        """Return the tree that has *controller*."""
+        return next((h for h in self.hierarchies if controller in h.controllers), None)
+
+    def directory(self, controller: str, name: str) -> str | None:
+        """Return the directory of group *name* where *controller* is, or None where the machine lacks it."""
+        hierarchy = self.find(controller)
+        return f"{hierarchy.mount_point}/{name}" if hierarchy else None
+
+
+EXAMPLE_LAYOUT = CgroupLayout(
+    version=2,
+    hierarchies=(Hierarchy(mount_point="/sys/fs/cgroup", controllers=("cpuset", "cpu", "io", "memory", "pids")),),
+)
+"""What `--dry-run` assumes where it cannot look: one tree, as on current distributions."""
+
+
+def find_layout(mounts: tuple[MountInfo, ...], *, v2_controllers: str = "") -> CgroupLayout:
+    """Return the layout that a mount table shows; *v2_controllers* is the root's `cgroup.controllers`."""
+    v1 = tuple(
+        Hierarchy(mount_point=m.mount_point, controllers=controllers)
+        for m in mounts
+        if m.fstype == "cgroup" and (controllers := _v1_controllers(m))
+    )
+    if v1:
+        return CgroupLayout(version=1, hierarchies=v1)
+    unified = next((m.mount_point for m in mounts if m.fstype == "cgroup2"), None)
+    if unified is None:
+        return CgroupLayout(version=0)
+    return CgroupLayout(
+        version=2, hierarchies=(Hierarchy(mount_point=unified, controllers=tuple(v2_controllers.split())),)
+    )
+
+
+def _v1_controllers(mount: MountInfo) -> tuple[str, ...]:
+    return tuple(word for word in mount.super_options if word in _V1_NAMES or word.startswith("name="))
+
+
+def read_layout() -> CgroupLayout:
+    """Return the layout of this machine."""
+    mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape"))
+    unified = next((m.mount_point for m in mounts if m.fstype == "cgroup2"), None)
+    path = Path(unified or "/nonexistent", "cgroup.controllers")
+    return find_layout(mounts, v2_controllers=path.read_text(encoding="ascii") if path.exists() else "")

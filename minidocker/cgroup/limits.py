@@ -1,0 +1,215 @@
+"""Docker's resource options as writes into control group files, for v1 and v2.
+
+Pure. `plan_limits` is the table of the options; each row says what it writes in which version and why. The two versions
+differ in more than names: v2 counts swap apart from memory, and gives CPU shares another scale. Sources: the kernel's
+`admin-guide/cgroup-v1/*.rst` and `cgroup-v2.rst`, and for the conversions the OCI runtime specification.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from minidocker.cgroup.layout import CgroupLayout
+from minidocker.errors import HostError, InvalidParameter
+from minidocker.kernel.flags import Ms
+from minidocker.kernel.steps import JoinCgroup, MakeCgroup, MakeSymlink, Mount, Step, WriteCgroup
+from minidocker.spec.container import HostConfig
+
+__all__ = [
+    "MIN_MEMORY_BYTES", "check_resources", "compute_cpu_weight", "plan_cgroup", "plan_device_rules", "plan_join", "plan_limits",
+    "plan_view",
+]  # fmt: skip
+
+MIN_MEMORY_BYTES = 6 * 1024 * 1024
+"""Docker's smallest `--memory`: less does not even start a process."""
+CPU_PERIOD_US = 100_000
+"""The kernel's default period of the CPU bandwidth controller."""
+
+Write = tuple[str, str, str, bool, str]
+"""Controller, file, value, whether the file may be missing, why."""
+
+
+def check_resources(host: HostConfig, *, cpus: int) -> None:
+    """Refuse resource options that cannot be meant.
+
+    Raises:
+        InvalidParameter: with Docker's words.
+    """
+    if 0 < host.memory < MIN_MEMORY_BYTES:
+        raise InvalidParameter("Minimum memory limit allowed is 6MB")
+    if host.memory > 0 and 0 < host.memory_swap < host.memory:
+        raise InvalidParameter("Minimum memoryswap limit should be larger than memory limit, see usage")
+    if host.memory == 0 and host.memory_swap > 0:
+        raise InvalidParameter("You should always set the Memory limit when using Memoryswap limit, see usage")
+    if host.memory_reservation > host.memory > 0:
+        raise InvalidParameter("Minimum memory limit can not be less than memory reservation limit, see usage")
+    if host.nano_cpus and (host.cpu_period or host.cpu_quota):
+        raise InvalidParameter("Conflicting options: Nano CPUs and CPU Period/Quota cannot both be set")
+    if host.nano_cpus < 0 or host.nano_cpus > cpus * 1_000_000_000:
+        text = f"Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
+        raise InvalidParameter(text)
+
+
+def plan_cgroup(layout: CgroupLayout, name: str) -> tuple[Step, ...]:
+    """Return the steps that make group *name* in every tree."""
+    return tuple(
+        MakeCgroup(
+            path=f"{tree.mount_point}/{name}", root=tree.mount_point,
+            controllers=tree.controllers if layout.version == 2 else (),
+            why=f"a control group of its own to count and limit: {', '.join(tree.controllers) or 'membership'}",
+        )
+        for tree in layout.hierarchies
+    )  # fmt: skip
+
+
+def plan_join(layout: CgroupLayout, name: str) -> tuple[Step, ...]:
+    """Return the steps with which a process moves itself into group *name*."""
+    return tuple(
+        JoinCgroup(path=f"{tree.mount_point}/{name}", why="the process and all its children are counted there")
+        for tree in layout.hierarchies
+    )
+
+
+def plan_device_rules(layout: CgroupLayout, name: str, rules: tuple[str, ...]) -> tuple[Step, ...]:
+    """Return the steps that let group *name* use the devices in *rules* (`c 1:3 rwm`) and no others; v1 only.
+
+    Version 2 has no files for this: an eBPF program decides there.
+    """
+    directory = layout.directory("devices", name) if layout.version == 1 else None
+    if directory is None:
+        return ()
+    deny = WriteCgroup(path=f"{directory}/devices.deny", value="a", why="no device at all …")
+    allowed = (WriteCgroup(path=f"{directory}/devices.allow", value=rule, why="… but this one") for rule in rules)
+    return (deny, *allowed)
+
+
+def plan_view(layout: CgroupLayout, *, writable: bool) -> tuple[Step, ...]:
+    """Return the mounts that show a container its own groups under `/sys/fs/cgroup`, read-only unless *writable*."""
+    flags = Ms.NOSUID | Ms.NODEV | Ms.NOEXEC | (Ms(0) if writable else Ms.RDONLY)
+    where = "/sys/fs/cgroup"
+    if layout.version == 0:
+        return ()
+    if layout.version == 2:
+        why = "the tree, whose root is this container's group; read-only, so that limits stay limits"
+        return (Mount(source="cgroup", target=where, fstype="cgroup2", flags=flags, why=why),)
+    steps: list[Step] = [
+        Mount(
+            source="tmpfs", target=where, fstype="tmpfs", flags=Ms.NOSUID | Ms.NODEV | Ms.NOEXEC, data="mode=755",
+            why="room for one directory for each v1 tree",
+        )
+    ]  # fmt: skip
+    for tree in layout.hierarchies:
+        name = tree.mount_point.rpartition("/")[2]
+        steps.append(
+            Mount(
+                source="cgroup", target=f"{where}/{name}", fstype="cgroup", flags=flags, data=",".join(tree.controllers),
+                create="dir", why=f"this container's view of the {name} tree",
+            )
+        )  # fmt: skip
+        steps += [
+            MakeSymlink(path=f"{where}/{word}", target=name, why="each controller under its own name")
+            for word in tree.controllers
+            if word != name and "=" not in word
+        ]
+    if not writable:
+        flags = Ms.REMOUNT | Ms.BIND | Ms.RDONLY | Ms.NOSUID | Ms.NODEV | Ms.NOEXEC
+        steps.append(Mount(source="", target=where, flags=flags, why="the list of trees is complete"))
+    return tuple(steps)
+
+
+def plan_limits(host: HostConfig, layout: CgroupLayout, name: str) -> tuple[Step, ...]:
+    """Return the steps that set the limits *host* asks for on group *name*.
+
+    Raises:
+        HostError: the machine lacks the controller that a limit needs.
+    """
+    rows = _limits_v2(host) if layout.version == 2 else _limits_v1(host)
+    return tuple(_write(layout, name, row) for row in rows)
+
+
+def _write(layout: CgroupLayout, name: str, row: Write) -> Step:
+    controller, file, value, optional, why = row
+    directory = layout.directory(controller, name)
+    if directory is None:
+        raise HostError(
+            f"limit `{file}`: this kernel offers no `{controller}` control group",
+            hint="leave the option out, or see `minidocker doctor`",
+        )
+    return WriteCgroup(path=f"{directory}/{file}", value=value, optional=optional, why=why)
+
+
+def _cpu_quota(host: HostConfig) -> tuple[int, int]:
+    """Return (quota, period) in microseconds; quota 0 means unlimited."""
+    if host.nano_cpus:
+        return host.nano_cpus * CPU_PERIOD_US // 1_000_000_000, CPU_PERIOD_US
+    return host.cpu_quota, host.cpu_period or CPU_PERIOD_US
+
+
+def _swap_total(host: HostConfig) -> int:
+    """Memory and swap together: Docker's default is twice the memory."""
+    return host.memory_swap or 2 * host.memory
+
+
+def _limits_v1(host: HostConfig) -> Iterator[Write]:
+    if host.memory > 0:
+        yield "memory", "memory.limit_in_bytes", str(host.memory), False, "--memory: more is reclaimed, then killed for"
+        yield (
+            "memory", "memory.memsw.limit_in_bytes", str(_swap_total(host)), True,
+            "--memory-swap: memory and swap together; written second, because it may not be below the first",
+        )  # fmt: skip
+    if host.memory_reservation:
+        yield "memory", "memory.soft_limit_in_bytes", str(host.memory_reservation), False, "--memory-reservation"
+    if host.memory_swappiness is not None and host.memory_swappiness >= 0:
+        yield "memory", "memory.swappiness", str(host.memory_swappiness), True, "--memory-swappiness"
+    if host.oom_kill_disable:
+        yield "memory", "memory.oom_control", "1", False, "--oom-kill-disable: wait instead of killing"
+    quota, period = _cpu_quota(host)
+    if quota:
+        yield "cpu", "cpu.cfs_period_us", str(period), False, "the period that the quota refers to"
+        yield "cpu", "cpu.cfs_quota_us", str(quota), False, "--cpus: microseconds of CPU time in each period"
+    if host.cpu_shares:
+        yield "cpu", "cpu.shares", str(host.cpu_shares), False, "--cpu-shares: the share under contention"
+    yield from _cpuset(host)
+    if host.pids_limit and host.pids_limit > 0:
+        yield "pids", "pids.max", str(host.pids_limit), False, "--pids-limit: a fork bomb stops here"
+    if host.blkio_weight:
+        yield "blkio", "blkio.bfq.weight", str(host.blkio_weight), True, "--blkio-weight"
+
+
+def _limits_v2(host: HostConfig) -> Iterator[Write]:
+    if host.memory > 0:
+        yield "memory", "memory.max", str(host.memory), False, "--memory: more is reclaimed, then killed for"
+        total = _swap_total(host)
+        swap = "max" if total < 0 else str(total - host.memory)
+        yield "memory", "memory.swap.max", swap, True, "--memory-swap: v2 counts swap apart from memory"
+    if host.memory_reservation:
+        yield "memory", "memory.low", str(host.memory_reservation), False, "--memory-reservation"
+    quota, period = _cpu_quota(host)
+    if quota:
+        yield "cpu", "cpu.max", f"{quota} {period}", False, "--cpus: microseconds of CPU time in each period"
+    if host.cpu_shares:
+        yield "cpu", "cpu.weight", str(compute_cpu_weight(host.cpu_shares)), False, "--cpu-shares on the scale of v2"
+    yield from _cpuset(host)
+    if host.pids_limit and host.pids_limit > 0:
+        yield "pids", "pids.max", str(host.pids_limit), False, "--pids-limit: a fork bomb stops here"
+    if host.blkio_weight:
+        weight = 1 + (host.blkio_weight - 10) * 9999 // 990
+        yield "io", "io.weight", str(weight), True, "--blkio-weight on the scale of v2"
+
+
+def _cpuset(host: HostConfig) -> Iterator[Write]:
+    if host.cpuset_cpus:
+        yield "cpuset", "cpuset.cpus", host.cpuset_cpus, False, "--cpuset-cpus: run on these processors only"
+    if host.cpuset_mems:
+        yield "cpuset", "cpuset.mems", host.cpuset_mems, False, "--cpuset-mems: memory of these nodes only"
+
+
+def compute_cpu_weight(shares: int) -> int:
+    """Return the v2 weight (1 to 10000) for v1 *shares* (2 to 262144); 1024 becomes 100, the default of both scales."""
+    if shares <= 2:
+        return 1
+    if shares >= 262144:
+        return 10000
+    log = math.log2(shares)
+    return math.ceil(10 ** ((log * log + 125 * log) / 612 - 7 / 34))

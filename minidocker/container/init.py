@@ -1,0 +1,235 @@
+"""Init: from the fork to the container's command.
+
+Who am I: the child of the monitor, born into the container's pid namespace, which becomes its PID 1 (or, for an exec, one
+more process in it). It performs its steps one after another and ends in execve(2). It runs the interpreter's sealed copy,
+is not dumpable, and after `PivotRoot` sees the container's files only: everything it needs is imported before the fork.
+
+Failure is one `Failed` message to the monitor, in words for the person who typed the command. Chapter 6.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+from minidocker.codec.executable import find_exit_code, parse_shebang, render_exec_error
+from minidocker.container.protocol import ConsoleMade, Failed, NamespacesMade, Ready, receive_message, send_message
+from minidocker.container.user import resolve_user
+from minidocker.errors import MinidockerError
+from minidocker.kernel import process
+from minidocker.kernel.mount import open_in_root
+from minidocker.kernel.perform import Identity, InitContext, perform_init_step
+from minidocker.kernel.steps import Actor, Exec, SetUser, Step, actor_of
+
+__all__ = ["run_init"]
+
+MAX_DATABASE_BYTES = 1 << 20
+"""How much of `/etc/passwd` and `/etc/group` is read: an image can bring a gigabyte of it (CVE-2026-47262)."""
+HEAD_BYTES = 4096
+"""How much of a program is looked at to explain why it cannot run."""
+CANNOT_START = 125
+"""Exit code for failures before the command was looked at; Docker's word for "the engine failed"."""
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class _CannotExecute(Exception):
+    """The command itself is at fault: exit code 126 or 127."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+class _MonitorChannel:
+    """Init's end of the handshake; see `minidocker.container.protocol`."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def announce_namespaces(self) -> None:
+        send_message(self._connection, NamespacesMade())
+
+    def send_console(self, master: int) -> None:
+        send_message(self._connection, ConsoleMade(), fds=[master])
+
+    def synchronise(self) -> None:
+        send_message(self._connection, Ready())
+        message, _fds = receive_message(self._connection)
+        if message is None:  # the monitor is gone, and nobody would collect our output
+            process.exit_child(CANNOT_START)
+
+
+def run_init(
+    steps: Sequence[Step], connection: socket.socket, *, session: str, stdio: Sequence[int], staging_root: str
+) -> NoReturn:
+    """Perform init's share of *steps* and become the command.
+
+    Preconditions:
+        Runs in the child, right after the fork.
+        *stdio* are descriptors for 0, 1 and 2; empty when `MakeConsole` makes them.
+    """
+    process.set_title("md:init")
+    step: Step | None = None
+    try:
+        os.setsid()
+        for number, fd in enumerate(stdio):
+            os.dup2(fd, number)
+        process.join_session_keyring(f"_ses.{session}")
+        context = InitContext(
+            channel=_MonitorChannel(connection), find_identity=_find_identity, execute=_execute, staging_root=staging_root
+        )
+        for step in steps:
+            if actor_of(step) is Actor.INIT:
+                perform_init_step(step, context)
+        raise AssertionError("the last step of a plan is Exec")
+    except _CannotExecute as error:
+        failed = Failed(session=session, text=str(error), exit_code=error.exit_code)
+    except MinidockerError as error:
+        failed = Failed(session=session, text=str(error), exit_code=CANNOT_START)
+    except BaseException as error:  # noqa: BLE001 - nothing may escape into the parent's code
+        what = f"{type(step).__name__} step: " if step is not None else ""
+        failed = Failed(session=session, text=f"{what}{_describe(error)}", exit_code=CANNOT_START)
+    with suppress(OSError):  # without a monitor there is nobody to tell
+        send_message(connection, failed)
+    process.exit_child(CANNOT_START)
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror.lower()}{f': `{error.filename}`' if error.filename else ''}"
+    return f"{type(error).__name__}: {error}"
+
+
+def _find_identity(step: SetUser, root_fd: int) -> Identity:
+    """Look the user up in the container's own files."""
+    passwd, group = _read_database(root_fd, "/etc/passwd"), _read_database(root_fd, "/etc/group")
+    user = resolve_user(step.user, passwd, group, step.extra_groups)
+    return Identity(uid=user.uid, gid=user.gid, groups=user.groups, home=user.home)
+
+
+def _read_database(root_fd: int, path: str) -> bytes:
+    """Return the head of a regular file, and nothing for what is missing or no file (a FIFO would block for ever)."""
+    try:
+        fd = open_in_root(root_fd, path, flags=os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, MAX_DATABASE_BYTES) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+    finally:
+        os.close(fd)
+
+
+def _execute(step: Exec, context: InitContext) -> NoReturn:
+    """Become the command."""
+    os.chdir(step.cwd or "/")
+    if not os.getcwd().startswith("/"):  # a directory that is not below our root: CVE-2024-21626
+        raise OSError(f"working directory `{step.cwd}` is outside of the container")
+    env = dict(word.partition("=")[::2] for word in step.env)
+    env.setdefault("HOME", context.identity.home)
+    path = _find_program(step.argv[0], env.get("PATH") or DEFAULT_PATH)
+    _refuse_magic_links(path)
+    process.mark_close_on_exec(3)
+    if step.init:
+        _stay_as_init(path, step.argv, env)
+    _execve(path, step.argv, env)
+
+
+def _execve(path: str, argv: Sequence[str], env: dict[str, str]) -> NoReturn:
+    process.reset_signals()
+    process.set_parent_death_signal(signal.SIGKILL)  # late, because changing the user id clears it
+    try:
+        os.execve(path, list(argv), env)
+    except OSError as error:
+        raise _CannotExecute(*_explain(argv[0], path, error)) from error
+
+
+def _find_program(name: str, search_path: str) -> str:
+    """Return the path of *name*, looked for in *search_path* unless it has a slash, as execvp(3) does."""
+    if "/" in name:
+        return name
+    denied: OSError | None = None
+    for directory in search_path.split(":"):
+        path = f"{directory or '.'}/{name}"
+        if os.path.isdir(path):
+            continue
+        if os.access(path, os.X_OK):
+            return path
+        if os.path.exists(path):
+            denied = PermissionError(13, "permission denied", path)
+    raise _CannotExecute(*_explain(name, name, denied or FileNotFoundError(2, "", name), in_path=denied is None))
+
+
+def _refuse_magic_links(path: str) -> None:
+    """Refuse `/proc/self/exe` and its like as program and as interpreter: they lead to files of the host.
+
+    The sealed copy protects the host's interpreter; this keeps a container from running the copy at all.
+    """
+    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    try:
+        here = path if path.startswith("/") else f"{os.getcwd()}/{path}"
+        head = _read_head(root, here, path)
+        shebang = parse_shebang(head)
+        if shebang is not None:
+            _read_head(root, shebang[0], path)
+    finally:
+        os.close(root)
+
+
+def _read_head(root: int, path: str, command: str) -> bytes:
+    try:
+        fd = open_in_root(root, path, flags=os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ELOOP and "/proc/" in path:  # openat2 met a magic link
+            text = f'exec: "{command}": permission denied: `{path}` leads to a file of the host, not of the container'
+            raise _CannotExecute(text, 126) from error
+        return b""  # execve says it better
+    try:
+        return os.read(fd, HEAD_BYTES) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+    finally:
+        os.close(fd)
+
+
+def _explain(command: str, path: str, error: OSError, *, in_path: bool = False) -> tuple[str, int]:
+    """Return the sentence and the exit code for a command that could not be executed."""
+    head = b""
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        head = os.read(fd, HEAD_BYTES) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        os.close(fd)
+    name = "EISDIR" if os.path.isdir(path) else errno.errorcode.get(error.errno or 0, "EIO")
+    text = render_exec_error(
+        command, errno_name=name, in_path=in_path, head=head, machine=os.uname().machine, interpreter_exists=os.path.exists
+    )
+    return text, find_exit_code(text)
+
+
+def _stay_as_init(path: str, argv: Sequence[str], env: dict[str, str]) -> NoReturn:
+    """Be PID 1 for the command (`--init`): forward signals, reap orphans, end with its exit code."""
+    process.set_title("docker-init")
+    every = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, every)
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        with suppress(OSError):  # no terminal to be in front of
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+            os.tcsetpgrp(0, os.getpgrp())
+        _execve(path, argv, env)
+    os.closerange(3, 65536)
+    while True:
+        number = signal.sigwaitinfo(every).si_signo
+        if number != signal.SIGCHLD:
+            with suppress(ProcessLookupError):
+                os.kill(child, number)
+            continue
+        with suppress(ChildProcessError):
+            while (reaped := os.waitpid(-1, os.WNOHANG))[0]:
+                if reaped[0] == child:
+                    status = os.waitstatus_to_exitcode(reaped[1])
+                    process.exit_child(status if status >= 0 else 128 - status)

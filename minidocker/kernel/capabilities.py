@@ -1,0 +1,58 @@
+"""Capabilities of the calling process; see capabilities(7), capset(2) and `<linux/capability.h>`. Chapter 6."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+from minidocker.kernel.libc import LIBC, check
+
+__all__ = ["CAPABILITIES", "drop_bounding_set", "read_bounding_set", "read_last_capability", "set_capabilities"]
+
+CAPABILITIES: Final = tuple(
+    f"CAP_{name}"
+    for name in ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"]
+)
+"""Every capability; its place in the tuple is its number."""
+
+_PR_CAPBSET_DROP: Final = 24
+_VERSION_3: Final = 0x20080522
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Data(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+def read_last_capability() -> int:
+    """Return the highest capability number that this kernel knows."""
+    return int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii"))
+
+
+def read_bounding_set() -> frozenset[str]:
+    """Return the capabilities that this process could hand on; a container gets no more than these."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("CapBnd:"):
+            bits = int(line.split()[1], 16)
+            return frozenset(name for number, name in enumerate(CAPABILITIES) if bits >> number & 1)
+    return frozenset()
+
+
+def drop_bounding_set(keep: Collection[str]) -> None:
+    """Remove every capability but *keep* from the bounding set, for ever; see PR_CAPBSET_DROP."""
+    for number in range(read_last_capability() + 1):
+        if number >= len(CAPABILITIES) or CAPABILITIES[number] not in keep:
+            check("prctl(PR_CAPBSET_DROP)", lambda n=number: LIBC.prctl(_PR_CAPBSET_DROP, n, 0, 0, 0))  # type: ignore[misc]  # lambda default
+
+
+def set_capabilities(keep: Collection[str]) -> None:
+    """Set the permitted and effective sets to *keep* and empty the inheritable set (CVE-2022-24769)."""
+    bits = sum(1 << CAPABILITIES.index(name) for name in keep)
+    data = (_Data * 2)(*(_Data(effective=word, permitted=word, inheritable=0) for word in (bits & 0xFFFFFFFF, bits >> 32)))
+    header = _Header(version=_VERSION_3, pid=0)
+    check("capset", lambda: LIBC.capset(ctypes.byref(header), ctypes.byref(data)))

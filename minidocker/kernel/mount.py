@@ -1,0 +1,184 @@
+"""Mounts, and paths that cannot leave a container's root; see mount(2), openat2(2), pivot_root(2).
+
+A path inside a container is never handed to the kernel as a string of the host: it is opened with the container's root
+as `/` (`open_in_root`) and then used through `/proc/self/fd/N`. A symbolic link planted in an image, or swapped while we
+look, then leads to a place inside the root at worst (CVE-2021-30465, CVE-2025-52881). Chapter 6.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+from contextlib import suppress
+from pathlib import PurePosixPath
+
+from minidocker.kernel.flags import Mnt, Ms, Resolve
+from minidocker.kernel.libc import LIBC, check, raw_syscall
+
+__all__ = [
+    "bind_readonly", "fd_path", "make_directories", "make_file", "mask_path", "mount", "mount_on_fd", "open_in_root",
+    "pivot_root", "require_filesystem", "umount2",
+]  # fmt: skip
+
+PROC_SUPER_MAGIC = 0x9FA0
+"""`f_type` of procfs in `<linux/magic.h>`."""
+
+
+class _OpenHow(ctypes.Structure):
+    """`struct open_how` of `<linux/openat2.h>`."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def mount(source: str | None, target: str, *, fstype: str = "", flags: Ms = Ms(0), data: str = "") -> None:
+    """Attach a file system, a bind or a new propagation to *target*; see mount(2)."""
+    words = [os.fsencode(word) if word else None for word in (source, fstype, data)]
+    check("mount", lambda: LIBC.mount(words[0], os.fsencode(target), words[1], int(flags), words[2]), path=target)
+
+
+def umount2(target: str, *, flags: Mnt = Mnt(0)) -> None:
+    """Detach *target* from the mount tree; see umount2(2)."""
+    check("umount2", lambda: LIBC.umount2(os.fsencode(target), int(flags)), path=target)
+
+
+def open_in_root(root_fd: int, path: str, *, flags: int = os.O_PATH, mode: int = 0) -> int:
+    """Open *path* as a process whose root is *root_fd* would; magic links of procfs are refused. See openat2(2)."""
+    resolve = Resolve.IN_ROOT | Resolve.NO_MAGICLINKS
+    how = _OpenHow(flags=flags | os.O_CLOEXEC, mode=mode, resolve=int(resolve))
+    where = os.fsencode(path)
+    return raw_syscall("openat2", root_fd, ctypes.c_char_p(where), ctypes.byref(how), ctypes.sizeof(how), path=path)
+
+
+def fd_path(fd: int) -> str:
+    """Return the path under which the kernel lets us name an open file."""
+    return f"/proc/self/fd/{fd}"
+
+
+def make_directories(root_fd: int, path: str, *, mode: int = 0o755) -> None:
+    """Make *path* and its missing parents inside the root; existing ones stay as they are."""
+    parts = PurePosixPath("/" + path).parts[1:]
+    for depth, name in enumerate(parts):
+        here = "/" + "/".join(parts[: depth + 1])
+        try:
+            os.close(open_in_root(root_fd, here, flags=os.O_PATH | os.O_DIRECTORY))
+        except FileNotFoundError:
+            parent = open_in_root(root_fd, "/" + "/".join(parts[:depth]), flags=os.O_PATH | os.O_DIRECTORY)
+            try:
+                os.mkdir(name, mode, dir_fd=parent)
+            finally:
+                os.close(parent)
+
+
+def make_file(root_fd: int, path: str) -> None:
+    """Make an empty regular file to mount on, unless something is there already."""
+    try:
+        os.close(open_in_root(root_fd, path))
+    except FileNotFoundError:
+        parent = str(PurePosixPath(path).parent)
+        make_directories(root_fd, parent)
+        parent_fd = open_in_root(root_fd, parent, flags=os.O_PATH | os.O_DIRECTORY)
+        try:
+            flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_WRONLY
+            os.close(os.open(PurePosixPath(path).name, flags, 0o644, dir_fd=parent_fd))
+        finally:
+            os.close(parent_fd)
+
+
+def mount_on_fd(source: str | None, target_fd: int, *, fstype: str = "", flags: Ms = Ms(0), data: str = "") -> None:
+    """Mount on the file that *target_fd* has open.
+
+    A bind with further flags takes two calls: the kernel ignores the flags of the first (mount(2), "Bind mount").
+    """
+    if flags & Ms.REMOUNT:
+        mount(None, os.readlink(fd_path(target_fd)), flags=flags)
+        return
+    if not flags & Ms.BIND:
+        mount(source, fd_path(target_fd), fstype=fstype, flags=flags, data=data)
+        return
+    mount(source, fd_path(target_fd), flags=flags & (Ms.BIND | Ms.REC))
+    extra = flags & ~(Ms.BIND | Ms.REC | Ms.PRIVATE | Ms.SLAVE | Ms.SHARED)
+    propagation = flags & (Ms.PRIVATE | Ms.SLAVE | Ms.SHARED)
+    if not (extra or propagation):
+        return
+    target = os.readlink(fd_path(target_fd))
+    if extra:
+        mount(None, target, flags=Ms.REMOUNT | Ms.BIND | extra | _locked_flags(target))
+    if propagation:
+        mount(None, target, flags=propagation | (flags & Ms.REC))
+
+
+def _locked_flags(path: str) -> Ms:
+    """Return the flags that a remount has to repeat, because it would otherwise clear them."""
+    current = os.statvfs(path).f_flag
+    pairs = ((os.ST_NOSUID, Ms.NOSUID), (os.ST_NODEV, Ms.NODEV), (os.ST_NOEXEC, Ms.NOEXEC), (os.ST_RDONLY, Ms.RDONLY))
+    flags = Ms(0)
+    for bit, flag in pairs:
+        if current & bit:
+            flags |= flag
+    return flags
+
+
+def bind_readonly(root_fd: int, path: str) -> None:
+    """Make *path* read-only by binding it onto itself; a path that does not exist needs no protection."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        fd = open_in_root(root_fd, path)
+        try:
+            mount_on_fd(fd_path(fd), fd, flags=Ms.BIND | Ms.REC | Ms.RDONLY)
+        finally:
+            os.close(fd)
+
+
+def mask_path(root_fd: int, path: str, *, null_fd: int) -> None:
+    """Hide *path*: a directory under an empty read-only tmpfs, anything else under `/dev/null`.
+
+    Preconditions:
+        *null_fd* is an open descriptor of the container's `/dev/null`, verified to be device 1:3 (CVE-2025-31133).
+    """
+    with suppress(FileNotFoundError, NotADirectoryError):
+        fd = open_in_root(root_fd, path)
+        try:
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
+                mount("tmpfs", fd_path(fd), fstype="tmpfs", flags=Ms.RDONLY, data="nr_blocks=1,nr_inodes=1")
+            else:
+                mount(fd_path(null_fd), fd_path(fd), flags=Ms.BIND)
+        finally:
+            os.close(fd)
+
+
+def pivot_root(new_root: str, *, readonly: bool) -> None:
+    """Make *new_root* the root of the mount namespace and detach the old one; see pivot_root(2).
+
+    `pivot_root(".", ".")` stacks the old root on the new, so that no directory for it has to exist. The old root is made
+    a slave first: its unmounting must not travel back to the host.
+    """
+    old_root = os.open("/", os.O_DIRECTORY | os.O_PATH | os.O_CLOEXEC)
+    os.chdir(new_root)
+    raw_syscall("pivot_root", ctypes.c_char_p(b"."), ctypes.c_char_p(b"."), path=new_root)
+    os.fchdir(old_root)
+    os.close(old_root)
+    mount(None, ".", flags=Ms.SLAVE | Ms.REC)
+    umount2(".", flags=Mnt.DETACH)
+    os.chdir("/")
+    if readonly:
+        mount(None, "/", flags=Ms.REMOUNT | Ms.BIND | Ms.RDONLY | _locked_flags("/"))
+
+
+class _Statfs(ctypes.Structure):
+    """The head of `struct statfs` on 64-bit machines; the rest is not looked at."""
+
+    _fields_ = (("f_type", ctypes.c_long), ("rest", ctypes.c_byte * 256))
+
+
+def require_filesystem(fd: int, magic: int, *, path: str) -> None:
+    """Raise unless the file lies on the file system with *magic*: a fake `/proc` must not be written to.
+
+    Raises:
+        OSError: `EXDEV`, naming *path*; see statfs(2) and CVE-2019-16884.
+    """
+    result = _Statfs()
+    function = ctypes.CDLL(None, use_errno=True).fstatfs
+    check("fstatfs", lambda: int(function(ctypes.c_int(fd), ctypes.byref(result))), path=path)
+    if result.f_type != magic:
+        raise OSError(errno.EXDEV, f"unexpected file system type {result.f_type:#x}", path)

@@ -1,0 +1,399 @@
+"""The kernel performs steps.
+
+Acting. `perform_init_step` runs in init, between its birth and the command; `perform_monitor_step` runs in the monitor.
+Each is one `match` over `minidocker.kernel.steps`, each case one or two calls into this package. What a step needs from
+outside comes in the context: the handshake with the other process, and who the container's users are.
+
+A failing step raises `OSError` with the step's own path; the caller says which step it was. Chapter 6.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn, Protocol, assert_never
+
+from minidocker.kernel import capabilities, mount, namespaces, netlink, process, seccomp, terminal
+from minidocker.kernel.copy import copy_tree_contents
+from minidocker.kernel.flags import Clone, Ms
+from minidocker.kernel.steps import (
+    Actor, AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LoadSeccomp,
+    MakeCgroup, MakeConsole, MakeDevice, MakeDirectory, MakeSymlink, MaskPath, Mount, NoNewPrivileges, PivotRoot,
+    PopulateVolume, ReadonlyPath, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
+    Synchronise, Unshare, WriteCgroup, WriteSysctl,
+)  # fmt: skip
+
+__all__ = ["Channel", "Identity", "InitContext", "MonitorContext", "perform_init_step", "perform_monitor_step"]
+
+_NULL_DEVICE = os.makedev(1, 3)
+
+
+class Channel(Protocol):
+    """Init's end of the handshake with the monitor."""
+
+    def announce_namespaces(self) -> None:
+        """Say that the new namespaces exist, so that the monitor can configure the network."""
+
+    def send_console(self, master: int) -> None:
+        """Hand the master side of the terminal over."""
+
+    def synchronise(self) -> None:
+        """Say that everything is ready and wait for the monitor's word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who the command runs as, in numbers of the container."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+
+
+@dataclass(slots=True, kw_only=True)
+class InitContext:
+    """What init carries from step to step."""
+
+    channel: Channel
+    find_identity: Callable[[SetUser, int], Identity]
+    """Looks a user up in the files below a root descriptor."""
+    execute: Callable[[Exec, InitContext], NoReturn]
+    staging_root: str = ""
+    """Host path of the tree that becomes the root."""
+    root_fd: int = -1
+    """The container's root: the prepared tree before `PivotRoot`, `/` after it."""
+    identity: Identity = field(default_factory=lambda: Identity(uid=0, gid=0, groups=(), home="/root"))
+
+    def root(self) -> int:
+        """Return a descriptor of the container's root, opened on first use."""
+        if self.root_fd < 0:
+            self.root_fd = os.open(self.staging_root or "/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return self.root_fd
+
+    def change_root(self) -> None:
+        """Forget the old root: `/` is the container's from here on."""
+        if self.root_fd >= 0:
+            os.close(self.root_fd)
+        self.root_fd, self.staging_root = -1, ""
+
+
+def perform_init_step(step: Step, context: InitContext) -> None:
+    """Do what *step* says, as init.
+
+    Preconditions:
+        The process has one thread; everything it needs is imported already.
+    """
+    match step:
+        case JoinCgroup():
+            _write_file(f"{step.path}/cgroup.procs", "0")
+        case Unshare():
+            namespaces.unshare(step.namespaces)
+            if step.namespaces & Clone.NEWNET:
+                context.channel.announce_namespaces()
+        case Join():
+            _join(step)
+            if step.namespaces & Clone.NEWNS:
+                context.change_root()
+        case SetHostname():
+            namespaces.set_hostname(step.hostname, domainname=step.domainname)
+        case SetLoopbackUp():
+            with netlink.open_route_socket() as route:
+                netlink.set_loopback_up(route)
+        case Mount():
+            _mount(step, context)
+        case MakeDirectory():
+            mount.make_directories(context.root(), step.path)
+        case PopulateVolume():
+            _populate_volume(step, context)
+        case MakeDevice():
+            _make_device(step, context.root())
+        case BindDevice():
+            mount.make_file(context.root(), step.path)
+            _on_fd(context.root(), step.path, lambda fd: mount.mount_on_fd(step.host_path, fd, flags=Ms.BIND))
+        case MakeSymlink():
+            _make_symlink(step, context.root())
+        case PivotRoot():
+            mount.pivot_root(step.root, readonly=step.readonly)
+            context.change_root()
+        case MakeConsole():
+            _make_console(step, context)
+        case WriteSysctl():
+            _write_sysctl(step)
+        case ReadonlyPath():
+            mount.bind_readonly(context.root(), step.path)
+        case MaskPath():
+            _mask_path(step, context.root())
+        case SetRlimit():
+            process.set_rlimit(step.resource, soft=step.soft, hard=step.hard)
+        case SetOomScore():
+            _write_file("/proc/self/oom_score_adj", str(step.score))
+        case Synchronise():
+            context.channel.synchronise()
+        case NoNewPrivileges():
+            process.set_no_new_privileges()
+        case LoadSeccomp():
+            seccomp.install_filter(step.program)
+        case DropCapabilities():
+            capabilities.drop_bounding_set(step.keep)
+        case SetUser():
+            _set_user(step, context)
+        case Exec():
+            context.execute(step, context)
+        case MakeCgroup() | WriteCgroup() | ForkInit() | CreateVeth() | AddAddress() | SetLinkUp() | AddRoute():
+            raise AssertionError(f"{type(step).__name__} is a step of the monitor")
+        case _:
+            assert_never(step)
+
+
+def _write_file(path: str, value: str) -> None:
+    """Write *value* with one write(2): kernel files take it whole or say why not."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, value.encode())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+    finally:
+        os.close(fd)
+
+
+def _join(step: Join) -> None:
+    pidfd = os.pidfd_open(step.pid)
+    try:
+        namespaces.setns(pidfd, step.namespaces)
+    finally:
+        os.close(pidfd)
+
+
+def _on_fd(root_fd: int, path: str, action: Callable[[int], None]) -> None:
+    """Call *action* with a descriptor of *path* inside the root."""
+    fd = mount.open_in_root(root_fd, path)
+    try:
+        action(fd)
+    finally:
+        os.close(fd)
+
+
+def _mount(step: Mount, context: InitContext) -> None:
+    if step.cwd:
+        os.chdir(step.cwd)
+    if step.host_target:
+        mount.mount(step.source or None, step.target, fstype=step.fstype, flags=step.flags, data=step.data)
+        return
+    if step.create == "dir":
+        mount.make_directories(context.root(), step.target)
+    elif step.create == "file":
+        mount.make_file(context.root(), step.target)
+
+    def attach(fd: int) -> None:
+        mount.mount_on_fd(step.source or None, fd, fstype=step.fstype, flags=step.flags, data=step.data)
+
+    try:
+        _on_fd(context.root(), step.target, attach)
+    except OSError as error:
+        if not (step.optional and error.errno in (errno.ENODEV, errno.EPERM, errno.EINVAL, errno.ENOENT, errno.EBUSY)):
+            raise OSError(error.errno, error.strerror, step.target) from error
+
+
+def _populate_volume(step: PopulateVolume, context: InitContext) -> None:
+    with suppress(FileNotFoundError, NotADirectoryError):  # the image has nothing at this path: the volume stays empty
+        source = mount.open_in_root(context.root(), step.path, flags=os.O_RDONLY | os.O_DIRECTORY)
+        target = os.open(step.volume, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if not os.listdir(target):
+                copy_tree_contents(source, target)
+        finally:
+            os.close(source)
+            os.close(target)
+
+
+def _open_parent(root_fd: int, path: str) -> tuple[int, str]:
+    """Return a descriptor of the directory that *path* lies in, made if missing, and the last name."""
+    parent, _, name = path.rpartition("/")
+    mount.make_directories(root_fd, parent or "/")
+    return mount.open_in_root(root_fd, parent or "/", flags=os.O_PATH | os.O_DIRECTORY), name
+
+
+def _make_device(step: MakeDevice, root_fd: int) -> None:
+    parent, name = _open_parent(root_fd, step.path)
+    try:
+        kind = stat.S_IFBLK if step.kind == "b" else stat.S_IFCHR
+        os.mknod(name, kind | step.mode, os.makedev(step.major, step.minor), dir_fd=parent)
+        os.chmod(f"{mount.fd_path(parent)}/{name}", step.mode)  # mknod's mode went through the umask
+    finally:
+        os.close(parent)
+
+
+def _make_symlink(step: MakeSymlink, root_fd: int) -> None:
+    parent, name = _open_parent(root_fd, step.path)
+    try:
+        with suppress(FileExistsError):  # the image brought its own
+            os.symlink(step.target, name, dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def _make_console(step: MakeConsole, context: InitContext) -> None:
+    master, slave = terminal.open_terminal("/dev/pts/ptmx")
+    if step.rows and step.columns:
+        terminal.set_window_size(master, rows=step.rows, columns=step.columns)
+    if step.bind:
+        mount.make_file(context.root(), "/dev/console")
+        _on_fd(context.root(), "/dev/console", lambda fd: mount.mount(mount.fd_path(slave), mount.fd_path(fd), flags=Ms.BIND))
+    context.channel.send_console(master)
+    os.close(master)
+    terminal.make_controlling_terminal(slave)
+    os.close(slave)
+
+
+def _write_sysctl(step: WriteSysctl) -> None:
+    path = "/proc/sys/" + step.name.replace(".", "/")
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        mount.require_filesystem(fd, mount.PROC_SUPER_MAGIC, path=path)
+        os.write(fd, step.value.encode())
+    finally:
+        os.close(fd)
+
+
+def _mask_path(step: MaskPath, root_fd: int) -> None:
+    null_fd = mount.open_in_root(root_fd, "/dev/null")
+    try:
+        if os.fstat(null_fd).st_rdev != _NULL_DEVICE:
+            raise OSError(errno.ENXIO, "`/dev/null` of the container is not the null device", step.path)
+        mount.mask_path(root_fd, step.path, null_fd=null_fd)
+    finally:
+        os.close(null_fd)
+
+
+def _set_user(step: SetUser, context: InitContext) -> None:
+    """Change groups, group, user, then capabilities: the other way round each call would forbid the next."""
+    identity = context.identity = context.find_identity(step, context.root())
+    for fd in range(3):
+        with suppress(OSError):  # a read-only or foreign file as stdio keeps its owner
+            if not os.path.samestat(os.fstat(fd), os.stat("/dev/null")):
+                os.fchown(fd, identity.uid, -1)
+    process.set_keep_capabilities(True)
+    os.setgroups(identity.groups)
+    os.setresgid(identity.gid, identity.gid, identity.gid)
+    os.setresuid(identity.uid, identity.uid, identity.uid)
+    process.set_keep_capabilities(False)
+    capabilities.set_capabilities(step.keep)
+
+
+@dataclass(slots=True, kw_only=True)
+class MonitorContext:
+    """What the monitor carries from step to step."""
+
+    fork_init: Callable[[], int]
+    """Forks init and returns its pid, or raises what it died of."""
+    wait_namespaces: Callable[[], None]
+    """Returns once init has made its namespaces."""
+    init_pid: int = 0
+    host_route: socket.socket | None = None
+    container_route: socket.socket | None = None
+
+    def close(self) -> None:
+        """Close the netlink sockets."""
+        for route in (self.host_route, self.container_route):
+            if route is not None:
+                route.close()
+
+
+def perform_monitor_step(step: Step, context: MonitorContext) -> None:
+    """Do what *step* says, as the monitor; steps of init are passed over."""
+    match step:
+        case MakeCgroup():
+            _make_cgroup(step)
+        case WriteCgroup():
+            _write_cgroup(step)
+        case Unshare(actor=Actor.MONITOR):
+            namespaces.unshare(step.namespaces)
+        case Join(actor=Actor.MONITOR):
+            _join(step)
+        case ForkInit():
+            context.init_pid = context.fork_init()
+        case CreateVeth():
+            _create_veth(step, context)
+        case AddAddress():
+            netlink.add_address(_container_route(context), step.link, step.address)
+        case SetLinkUp():
+            netlink.set_link_up(_container_route(context), step.link)
+        case AddRoute():
+            netlink.add_route(_container_route(context), step.gateway, destination=step.destination)
+        case _:
+            pass  # init performs it
+
+
+def _make_cgroup(step: MakeCgroup) -> None:
+    """Make the directory; v1 cpusets start empty and must be filled from above, v2 controllers must be handed down."""
+    root = Path(step.root)
+    ancestors = [root, *reversed([p for p in Path(step.path).parents if root in p.parents])]
+    for directory in (*ancestors[1:], Path(step.path)):
+        directory.mkdir(exist_ok=True)
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            with suppress(FileNotFoundError):  # not a cpuset hierarchy
+                if not step.controllers and not (directory / name).read_bytes().strip():
+                    _write_file(str(directory / name), (directory.parent / name).read_text(encoding="ascii").strip())
+    for directory in ancestors if step.controllers else ():
+        for controller in step.controllers:
+            with suppress(OSError):  # a busy or missing controller shows when a limit is written
+                _write_file(str(directory / "cgroup.subtree_control"), f"+{controller}")
+
+
+def _write_cgroup(step: WriteCgroup) -> None:
+    try:
+        _write_file(step.path, step.value)
+    except FileNotFoundError:
+        if not step.optional:
+            raise
+
+
+def _container_route(context: MonitorContext) -> socket.socket:
+    """Return a netlink socket inside init's network namespace: a socket belongs to where it was made, for good."""
+    if context.container_route is None:
+        with _entered(context.init_pid, Clone.NEWNET):
+            context.container_route = netlink.open_route_socket()
+    return context.container_route
+
+
+class _entered:  # noqa: N801 - reads as a verb in a with statement
+    """Stand in another process's namespace for the length of a block."""
+
+    def __init__(self, pid: int, namespace: Clone) -> None:
+        self._pid, self._namespace = pid, namespace
+
+    def __enter__(self) -> None:
+        self._home = namespaces.open_namespace("self", self._namespace)
+        away = namespaces.open_namespace(self._pid, self._namespace)
+        namespaces.setns(away, self._namespace)
+        os.close(away)
+
+    def __exit__(self, *_exception: object) -> None:
+        namespaces.setns(self._home, self._namespace)
+        os.close(self._home)
+
+
+def _create_veth(step: CreateVeth, context: MonitorContext) -> None:
+    context.wait_namespaces()
+    if context.host_route is None:
+        context.host_route = netlink.open_route_socket()
+    bridge = netlink.find_link(context.host_route, step.bridge)
+    if bridge is None:
+        raise OSError(errno.ENODEV, f"no network bridge {step.bridge}: it was removed behind our back", step.bridge)
+    fd = namespaces.open_namespace(context.init_pid, Clone.NEWNET)
+    try:
+        netlink.create_veth(
+            context.host_route, host_name=step.host_name, container_name=step.container_name, container_netns_fd=fd,
+            bridge_index=bridge.index, mac_address=step.mac_address,
+        )  # fmt: skip
+    finally:
+        os.close(fd)
+
+
