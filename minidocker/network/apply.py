@@ -1,0 +1,136 @@
+"""Bridges and rules: make the kernel agree with the plan.
+
+Acting. `setup_bridge` and `apply_table` may be called again at any time: they end in the same state. A host without
+nf_tables (`FilterUnavailable`) can still run containers with an address on the bridge; ports then go through the proxy
+only, and nothing is masqueraded. See rtnetlink(7), `ip-sysctl` in the kernel's documentation. Chapter 9.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from minidocker.codec.netlink import Message
+from minidocker.codec.nftables import Table, delete_table_messages, render_batch, replace_table_messages
+from minidocker.codec.rtnetlink import AF_INET
+from minidocker.errors import HostError
+from minidocker.kernel import netlink
+from minidocker.network.bridge import Bridge, adopt_bridge
+from minidocker.network.ipam import compute_mac_address
+
+__all__ = [
+    "FilterUnavailable", "apply_table", "find_bridge", "list_taken_networks", "read_host_resolv_conf", "setup_bridge",
+    "teardown_bridge", "teardown_table",
+]  # fmt: skip
+
+SYSTEMD_STUB = "127.0.0.53"
+"""systemd-resolved's address, which means nothing inside a container."""
+
+
+class FilterUnavailable(HostError):
+    """The kernel has no nf_tables, or lacks one of the expressions."""
+
+
+def list_taken_networks(route: socket.socket, *, own: str) -> tuple[str, ...]:
+    """Return the addresses and routes of this host that a subnet must keep away from; those of bridge *own* are ours."""
+    link = netlink.find_link(route, own)
+    own_index = link.index if link else 0
+    addresses = (a.address for a in netlink.list_addresses(route, family=AF_INET) if a.link_index != own_index)
+    routes = (r.destination for r in netlink.list_routes(route) if r.link_index != own_index)
+    return *addresses, *routes
+
+
+def find_bridge(route: socket.socket, name: str) -> Bridge | None:
+    """Return the bridge called *name* as it stands in the kernel; one without an address is none."""
+    link = netlink.find_link(route, name)
+    if link is None:
+        return None
+    addresses = netlink.list_addresses(route, family=AF_INET)
+    subnet = next((a.address for a in addresses if a.link_index == link.index), None)
+    return adopt_bridge(name, subnet) if subnet else None
+
+
+def setup_bridge(route: socket.socket, bridge: Bridge, *, alias: str = "") -> tuple[str, ...]:
+    """Make *bridge*, unless it is there, give it its address and let the host forward; return warnings.
+
+    Raises:
+        HostError: the kernel refuses, most often for want of CAP_NET_ADMIN.
+    """
+    try:
+        if netlink.find_link(route, bridge.name) is None:
+            # an own MAC address: otherwise the bridge takes the lowest of its ports' and changes it as they come and go
+            netlink.create_bridge(route, bridge.name, mac_address=compute_mac_address(bridge.gateway), mtu=bridge.mtu)
+        netlink.add_address(route, bridge.name, bridge.address)
+        if alias:
+            netlink.set_link_alias(route, bridge.name, alias)
+    except OSError as error:
+        hint = "run the server as root, or the container with `--network none` or `--network host`"
+        raise HostError(f"make bridge `{bridge.name}`: {error.strerror}", hint=hint) from error
+    # A container must not be able to make the host take routes from it (CVE-2020-13401).
+    with suppress(FileNotFoundError, PermissionError):  # no IPv6 in this kernel, or /proc/sys read-only
+        write_sysctl(f"net/ipv6/conf/{bridge.name}/accept_ra", "0")
+    return _enable_forwarding()
+
+
+def _enable_forwarding() -> tuple[str, ...]:
+    """Let the host pass packets between its links; return a warning if it cannot be told to."""
+    try:
+        write_sysctl("net/ipv4/ip_forward", "1")
+    except OSError as error:
+        return (f"IPv4 forwarding is off and cannot be switched on ({error.strerror}): containers do not reach other hosts",)
+    return ()
+
+
+def write_sysctl(path: str, value: str) -> None:
+    """Set a kernel parameter under `/proc/sys`, unless it has that value already."""
+    file = Path("/proc/sys", path)
+    if file.read_text().strip() != value:
+        file.write_text(value)
+
+
+def apply_table(netfilter: socket.socket, table: Table) -> None:
+    """Replace our table by *table*, in one transaction: no packet ever meets half of it.
+
+    Raises:
+        FilterUnavailable: the kernel refused; nothing was changed.
+    """
+    _send(netfilter, table.name, render_batch(replace_table_messages(table)))
+
+
+def teardown_table(netfilter: socket.socket, name: str) -> None:
+    """Delete our table, whether or not it is there.
+
+    Raises:
+        FilterUnavailable: the kernel refused.
+    """
+    _send(netfilter, name, render_batch(delete_table_messages(name)))
+
+
+def _send(netfilter: socket.socket, name: str, batch: tuple[Message, ...]) -> None:
+    """Carry out one transaction on table *name*."""
+    try:
+        netlink.send_batch(netfilter, batch, subject=name)
+    except OSError as error:
+        raise FilterUnavailable(f"set packet filter rules in table `ip {name}`: {error.strerror}") from error
+
+
+def teardown_bridge(route: socket.socket, name: str) -> bool:
+    """Delete a bridge, and return whether it was there.
+
+    Takes 20 to 60 ms, in which the kernel waits until no packet can be on it: never on the path of a command.
+    """
+    return netlink.delete_link(route, name)
+
+
+def read_host_resolv_conf(etc: Path = Path("/etc"), run: Path = Path("/run")) -> str:
+    """Return the host's `/etc/resolv.conf`, or the one behind systemd's stub resolver; empty if there is none."""
+    try:
+        text = (etc / "resolv.conf").read_text(errors="replace")
+    except OSError:
+        return ""
+    servers = {words[1] for line in text.splitlines() if len(words := line.split()) > 1 and words[0] == "nameserver"}
+    if servers == {SYSTEMD_STUB}:
+        with suppress(OSError):  # the stub without its file: the caller falls back on public servers
+            return (run / "systemd/resolve/resolv.conf").read_text(errors="replace")
+    return text
