@@ -84,5 +84,6 @@ def parse_capability(text: str, *, last_cap: int) -> str:
 def _suggest(name: str) -> str:
     from difflib import get_close_matches  # only needed to word an error
 
-    near = get_close_matches(name[:80], (*CAPABILITIES, "CAP_ALL"), n=1)
-    return f"did you mean {near[0].replace('CAP_ALL', ALL)}?" if near else "capabilities(7) lists them"
+    words = [ALL, *(known.removeprefix("CAP_") for known in CAPABILITIES)]
+    near = get_close_matches(name.removeprefix("CAP_")[:80], words, n=1)
+    return f"did you mean {near[0]}?" if near else "capabilities(7) lists them"
