@@ -74,6 +74,7 @@ def test_shebang_is_read_as_the_kernel_reads_it(head: bytes, expected: tuple[str
         pytest.param("ENOEXEC", elf(22, order=">"), ["for s390x"], id="big-endian"),
         pytest.param("ENOEXEC", elf(4711), ["machine 4711"], id="unheard-of-machine"),
         pytest.param("ENOEXEC", elf(X86_64), ["damaged"], id="right-machine"),
+        pytest.param("ENOEXEC", elf(X86_64)[:60], ["not a program"], id="header-cut-off"),
         pytest.param("ENOEXEC", b"", ["is empty"], id="empty"),
         pytest.param("ENOEXEC", b"echo hello\n", ["`#!/bin/sh`"], id="no-shebang"),
         pytest.param("ENOEXEC", b"\xef\xbb\xbf#!/bin/sh\n", ["byte order mark"], id="bom"),

@@ -286,7 +286,7 @@ def test_number_of_allowed_calls_is_known(machine: str, allowed: int) -> None:
 
 
 def test_default_filter_is_small() -> None:
-    """It runs before every system call of every container; libseccomp's has about a thousand instructions."""
+    """It runs before every system call of every container; libseccomp makes three times as many instructions."""
     program = compile_profile(default_profile(), capabilities=DEFAULT_CAPABILITIES, machine="x86_64", kernel=KERNEL)
     assert len(parse_program(program)) < 150
 
