@@ -1,0 +1,104 @@
+"""Host ports, really bound: the only sure way to learn that a port is free, and to keep it.
+
+Acting. A bound socket does two things: nobody else can take the port, and the proxy accepts clients on it that the packet
+filter does not see. The caller owns the sockets. Chapter 9.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Collection, Iterable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from errno import EADDRINUSE
+from typing import Final
+
+from minidocker.network.ports import HostPort, PortRequest, PortUnavailable, bind_addresses, candidate_ports, find_clash
+
+__all__ = ["BoundPort", "bind_port", "has_ipv6"]
+
+BACKLOG: Final = 1024
+"""Clients that may wait to be accepted; the kernel cuts it to net.core.somaxconn."""
+
+_SOCKET_TYPES: Final = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundPort:
+    """A host port that is ours, and the container port it stands for."""
+
+    host: HostPort
+    container_port: int
+    listener: socket.socket | None
+    """None where no proxy exists for the protocol (sctp): the packet filter alone serves it."""
+
+
+def has_ipv6() -> bool:
+    """Whether this host can listen on IPv6 addresses."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def bind_port(request: PortRequest, taken: Collection[HostPort], *, start: int, ipv6: bool, target_ip: str) -> tuple[BoundPort, ...]:
+    """Bind the first host port that is free on every address that *request* wants.
+
+    Raises:
+        PortUnavailable: no candidate is free; the text is Docker's.
+    """
+    addresses = bind_addresses(request, has_ipv6=ipv6)
+    refusal = PortUnavailable("all ports are allocated")
+    for port in candidate_ports(request, start=start):
+        wanted = tuple(HostPort(protocol=request.protocol, address=address, port=port) for address in addresses)
+        clash = next((host for host in wanted if find_clash(host, taken)), None)
+        if clash is not None:
+            refusal = PortUnavailable(f"Bind for {clash} failed: port is already allocated")
+            continue
+        try:
+            return _bind_all(wanted, request.container_port)
+        except OSError as error:
+            target = f"{target_ip}:{request.container_port}/{request.protocol}"
+            reason = (error.strerror or str(error)).lower()
+            refusal = PortUnavailable(f"failed to bind host port for {error.filename}:{target}: {reason}")
+            if error.errno != EADDRINUSE:
+                break
+    raise refusal
+
+
+def _bind_all(hosts: Iterable[HostPort], container_port: int) -> tuple[BoundPort, ...]:
+    """Bind every one of *hosts*, or none; the error's file name is the one that failed."""
+    with ExitStack() as undo:
+        bound: list[BoundPort] = []
+        for host in hosts:
+            listener = _bind(host)
+            if listener is not None:
+                undo.enter_context(closing(listener))
+            bound.append(BoundPort(host=host, container_port=container_port, listener=listener))
+        undo.pop_all()
+    return tuple(bound)
+
+
+def _bind(host: HostPort) -> socket.socket | None:
+    """Return a non-blocking socket that owns *host*."""
+    kind = _SOCKET_TYPES.get(host.protocol)
+    if kind is None:
+        return None
+    family = socket.AF_INET6 if ":" in host.address else socket.AF_INET
+    listener = socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    try:
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # 0.0.0.0 has a socket of its own
+        if kind == socket.SOCK_STREAM:
+            # connections of the last owner that linger in TIME_WAIT do not matter, a live listener still does
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host.address, host.port))
+        if kind == socket.SOCK_STREAM:
+            listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, os.strerror(error.errno or 0), str(host)) from error
+    return listener
