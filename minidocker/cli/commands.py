@@ -1,0 +1,86 @@
+"""The table of commands: words → module and object, so that only what is called is imported.
+
+Pure. One row per command: module in `minidocker.cli`, its `Command`, a summary, and the spellings; the first spelling
+is the one of the management command. `minidocker --help` is made from this table alone. Chapter 5.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ENTRIES", "GROUPS", "Entry", "find_entry"]
+
+
+class Entry:
+    """Where a command lives and what it is called."""
+
+    __slots__ = ("attribute", "module", "spellings", "summary")
+
+    def __init__(self, module: str, attribute: str, summary: str, *spellings: str) -> None:
+        """Name the module in `minidocker.cli` and the `Command` in it."""
+        self.module = module
+        self.attribute = attribute
+        self.summary = summary
+        self.spellings = spellings
+
+
+GROUPS = {
+    "container": "Manage containers",
+    "image": "Manage images",
+    "network": "Manage networks",
+    "system": "Manage the engine",
+    "volume": "Manage volumes",
+}
+"""First words that stand for a kind of thing; a second word says what to do with it."""
+
+ENTRIES = (
+    Entry("run", "RUN", "Create and run a new container from an image", "container run", "run"),
+    Entry("execute", "EXEC", "Execute a command in a running container", "container exec", "exec"),
+    Entry("containers", "PS", "List containers", "container ls", "container list", "container ps", "ps"),
+    Entry("pull", "PULL", "Download an image from a registry", "image pull", "pull"),
+    Entry("images", "IMAGES", "List images", "image ls", "image list", "images"),
+    Entry("system", "VERSION", "Show the version of client and server", "version"),
+    Entry("system", "INFO", "Display system-wide information", "system info", "info"),
+    Entry("attach", "ATTACH", "Attach local standard input, output, and error streams to a running container", "container attach", "attach"),
+    Entry("run", "CREATE", "Create a new container", "container create", "create"),
+    Entry("events", "EVENTS", "Get real time events from the server", "system events", "events"),
+    Entry("images", "HISTORY", "Show the history of an image", "image history", "history"),
+    Entry("archives", "IMPORT", "Import the contents from a tarball to create a filesystem image", "image import", "import"),
+    Entry("inspect", "INSPECT", "Return low-level information on Docker objects", "inspect"),
+    Entry("lifecycle", "KILL", "Kill one or more running containers", "container kill", "kill"),
+    Entry("archives", "LOAD", "Load an image from a tar archive or STDIN", "image load", "load"),
+    Entry("logs", "LOGS", "Fetch the logs of a container", "container logs", "logs"),
+    Entry("lifecycle", "PAUSE", "Pause all processes within one or more containers", "container pause", "pause"),
+    Entry("details", "PORT", "List port mappings or a specific mapping for the container", "container port", "port"),
+    Entry("lifecycle", "RENAME", "Rename a container", "container rename", "rename"),
+    Entry("lifecycle", "RESTART", "Restart one or more containers", "container restart", "restart"),
+    Entry("lifecycle", "RM", "Remove one or more containers", "container rm", "container remove", "rm"),
+    Entry("images", "RMI", "Remove one or more images", "image rm", "image remove", "rmi"),
+    Entry("archives", "SAVE", "Save one or more images to a tar archive (streamed to STDOUT by default)", "image save", "save"),
+    Entry("attach", "START", "Start one or more stopped containers", "container start", "start"),
+    Entry("lifecycle", "STOP", "Stop one or more running containers", "container stop", "stop"),
+    Entry("images", "TAG", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE", "image tag", "tag"),
+    Entry("details", "TOP", "Display the running processes of a container", "container top", "top"),
+    Entry("lifecycle", "UNPAUSE", "Unpause all processes within one or more containers", "container unpause", "unpause"),
+    Entry("lifecycle", "WAIT", "Block until one or more containers stop, then print their exit codes", "container wait", "wait"),
+    Entry("inspect", "CONTAINER_INSPECT", "Display detailed information on one or more containers", "container inspect"),
+    Entry("inspect", "IMAGE_INSPECT", "Display detailed information on one or more images", "image inspect"),
+    Entry("inspect", "VOLUME_INSPECT", "Display detailed information on one or more volumes", "volume inspect"),
+    Entry("inspect", "NETWORK_INSPECT", "Display detailed information on one or more networks", "network inspect"),
+    Entry("prune", "CONTAINER_PRUNE", "Remove all stopped containers", "container prune"),
+    Entry("prune", "IMAGE_PRUNE", "Remove unused images", "image prune"),
+    Entry("prune", "VOLUME_PRUNE", "Remove unused local volumes", "volume prune"),
+    Entry("volumes", "VOLUME_LS", "List volumes", "volume ls", "volume list"),
+    Entry("volumes", "VOLUME_CREATE", "Create a volume", "volume create"),
+    Entry("volumes", "VOLUME_RM", "Remove one or more volumes", "volume rm", "volume remove"),
+    Entry("networks", "NETWORK_LS", "List networks", "network ls", "network list"),
+    Entry("daemon", "DAEMON", "Start or stop the server", "daemon"),
+    Entry("doctor", "DOCTOR", "Say what this machine offers for containers, and what it lacks", "doctor"),
+)  # fmt: skip
+"""Every command, the common ones first."""
+
+
+def find_entry(name: str) -> Entry | None:
+    """Return the command that is spelled *name* (`run`, `container ls`)."""
+    for entry in ENTRIES:
+        if name in entry.spellings:
+            return entry
+    return None

@@ -1,0 +1,140 @@
+"""`daemon`: start the server in the foreground, or stop one.
+
+Acts. This module reads the command line and leaves; `minidocker.engine.daemon` is the server. Chapter 5.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from minidocker.cli.command import Command
+from minidocker.cli.flags import BOOL, DURATION, LIST, STRING, Flag
+from minidocker.engine.places import default_data_root, default_exec_root, default_pidfile, default_socket
+from minidocker.errors import HostError, InvalidParameter, NotFound, Unavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minidocker.cli.flags import Options
+    from minidocker.cli.session import Session
+    from minidocker.engine.options import DaemonOptions
+
+__all__ = ["DAEMON", "read_daemon_options"]
+
+STOP_LIMIT_S = 30.0
+POLL_S = 0.02
+IDLE_NS = 15 * 60 * 1_000_000_000
+"""A server that a client started ends after this long without work: a lesson's length."""
+
+
+def read_daemon_options(options: Options, uid: int) -> DaemonOptions:
+    """Return what the flags of `daemon` say, with this user's defaults."""
+    from minidocker.engine.options import DaemonOptions
+
+    hosts = tuple(options.texts("host")) or (f"unix://{default_socket(uid, os.environ)}",)
+    autostarted = options.switch("autostarted")
+    idle_ns = options.number("idle-timeout") if "idle-timeout" in options.given or not autostarted else IDLE_NS
+    return DaemonOptions(
+        hosts=hosts,
+        data_root=options.text("data-root") or default_data_root(uid, os.environ),
+        exec_root=options.text("exec-root") or default_exec_root(uid, os.environ),
+        pidfile=options.text("pidfile") or default_pidfile(uid, os.environ),
+        tls=options.switch("tls") or options.switch("tlsverify"),
+        tls_verify=options.switch("tlsverify"),
+        tls_ca_cert=options.text("tlscacert"),
+        tls_cert=options.text("tlscert"),
+        tls_key=options.text("tlskey"),
+        insecure_registries=tuple(options.texts("insecure-registry")),
+        registry_mirrors=tuple(options.texts("registry-mirror")),
+        storage_driver=options.text("storage-driver"),
+        log_level="debug" if options.switch("debug") else options.text("log-level"),
+        idle_timeout_s=idle_ns / 1e9,
+        autostarted=autostarted,
+    )
+
+
+def daemon(session: Session, options: Options) -> int:
+    """Run a server until it is told to end, or with `--stop` tell one."""
+    if sys.platform != "linux":
+        raise Unavailable(
+            f"start a server: containers are made of Linux namespaces and control groups, which `{sys.platform}` has not",
+            hint="run the server on Linux or in a Linux VM, and name it here with -H",
+        )
+    if options.arguments:
+        raise InvalidParameter(f"unknown argument `{options.arguments[0]}`", hint="`daemon` takes flags only")
+    uid = os.geteuid()
+    if options.switch("stop"):
+        return _stop(_pidfile_of(options, uid))
+    if uid != 0:
+        raise Unavailable("start a server: containers need root here", hint="run it as `sudo python3 -m minidocker daemon`")
+    from minidocker.engine.daemon import run_daemon
+
+    return run_daemon(read_daemon_options(options, uid)) or 0
+
+
+def _pidfile_of(options: Options, uid: int) -> str:
+    """Return the file with the server's process id: named, or beside the socket that `-H` names, or the default."""
+    if options.text("pidfile"):
+        return options.text("pidfile")
+    for host in options.texts("host"):
+        if host.startswith("unix://"):
+            return host.removeprefix("unix://").removesuffix(".sock") + ".pid"
+    return default_pidfile(uid, os.environ)
+
+
+def _stop(pidfile: str) -> int:
+    """End the server whose process id is in *pidfile*, and wait until it is gone; its containers go on.
+
+    Raises:
+        NotFound: no server runs there.
+        HostError: it does not end, or may not be told to.
+    """
+    try:
+        with open(pidfile, encoding="ascii") as file:
+            pid = int(file.read())
+        _check_is_server(pid)
+        os.kill(pid, signal.SIGTERM)
+    except (FileNotFoundError, ProcessLookupError, ValueError) as error:
+        raise NotFound(f"stop the server: none runs (`{pidfile}`)", hint="`--pidfile` or `-H` names another one") from error
+    except PermissionError as error:
+        raise HostError(f"stop the server: process {pid} belongs to somebody else", hint="run it with sudo") from error
+    deadline = time.monotonic() + STOP_LIMIT_S
+    while os.path.exists(f"/proc/{pid}"):
+        if time.monotonic() > deadline:
+            raise HostError(f"stop the server: process {pid} goes on after {STOP_LIMIT_S:.0f} s", hint=f"`kill -9 {pid}` ends it")
+        time.sleep(POLL_S)
+    return 0
+
+
+def _check_is_server(pid: int) -> None:
+    """Refuse to signal a process that only has a dead server's number."""
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        if b"minidocker" not in file.read():
+            raise ProcessLookupError(pid)
+
+
+DAEMON = Command(
+    "[OPTIONS]",
+    daemon,
+    (
+        Flag("autostarted", BOOL, "Started by a client", hidden=True),
+        Flag("data-root", STRING, "Directory of images, containers and volumes"),
+        Flag("debug", BOOL, "Enable debug mode", short="D"),
+        Flag("exec-root", STRING, "Directory for what need not survive a reboot"),
+        Flag("host", LIST, "Socket to listen on: unix://PATH or tcp://ADDRESS[:PORT]", short="H"),
+        Flag("idle-timeout", DURATION, "End after this long without containers and requests; 0 never ends"),
+        Flag("insecure-registry", LIST, "Registry that may be spoken to without TLS"),
+        Flag("log-level", STRING, "Set the logging level", short="l", default="info"),
+        Flag("pidfile", STRING, "File for the server's process id", short="p"),
+        Flag("registry-mirror", LIST, "Registry to ask before Docker Hub"),
+        Flag("stop", BOOL, "End the running server; containers go on"),
+        Flag("storage-driver", STRING, "How layers are stacked: overlay2, or vfs for plain copies", short="s"),
+        Flag("tls", BOOL, "Use TLS; implied by --tlsverify"),
+        Flag("tlscacert", STRING, "Trust clients with certificates signed by this CA"),
+        Flag("tlscert", STRING, "Path to the TLS certificate file"),
+        Flag("tlskey", STRING, "Path to the TLS key file"),
+        Flag("tlsverify", BOOL, "Use TLS and verify the client"),
+    ),
+)
