@@ -39,7 +39,7 @@ class MountInfo:
 
 def parse_mountinfo(text: str) -> tuple[MountInfo, ...]:
     """Return the mounts in *text*; lines that are not mounts raise `ValueError`."""
-    return tuple(_parse_line(line) for line in text.splitlines() if line)
+    return tuple(_parse_line(line) for line in text.split("\n") if line)
 
 
 def _parse_line(line: str) -> MountInfo:

@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from minidocker.codec.executable import find_exit_code, parse_shebang, render_exec_error
 from minidocker.container.protocol import ConsoleMade, Failed, NamespacesMade, Ready, receive_message, send_message
-from minidocker.container.user import resolve_user
+from minidocker.container.user import MAX_DATABASE_BYTES, resolve_user
 from minidocker.errors import MinidockerError
 from minidocker.kernel import process
 from minidocker.kernel.mount import open_in_root
@@ -29,8 +29,6 @@ from minidocker.kernel.steps import Actor, Exec, SetUser, Step, actor_of
 
 __all__ = ["run_init"]
 
-MAX_DATABASE_BYTES = 1 << 20
-"""How much of `/etc/passwd` and `/etc/group` is read: an image can bring a gigabyte of it (CVE-2026-47262)."""
 HEAD_BYTES = 4096
 """How much of a program is looked at to explain why it cannot run."""
 CANNOT_START = 125
@@ -120,7 +118,7 @@ def _read_database(root_fd: int, path: str) -> bytes:
     except OSError:
         return b""
     try:
-        return os.read(fd, MAX_DATABASE_BYTES) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        return os.pread(fd, MAX_DATABASE_BYTES + 1, 0) if stat.S_ISREG(os.fstat(fd).st_mode) else b""  # one more: too long
     finally:
         os.close(fd)
 

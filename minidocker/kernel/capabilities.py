@@ -7,15 +7,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
+from minidocker.kernel.flags import CAPABILITIES
 from minidocker.kernel.libc import LIBC, check
 
-__all__ = ["CAPABILITIES", "drop_bounding_set", "read_bounding_set", "read_last_capability", "set_capabilities"]
-
-CAPABILITIES: Final = tuple(
-    f"CAP_{name}"
-    for name in ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"]
-)
-"""Every capability; its place in the tuple is its number."""
+__all__ = ["drop_bounding_set", "read_bounding_set", "read_last_capability", "set_capabilities"]
 
 _PR_CAPBSET_DROP: Final = 24
 _VERSION_3: Final = 0x20080522

@@ -1,0 +1,177 @@
+"""`docker create`: a request and an image become a record and a directory; nothing runs yet."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from dataclasses import replace
+from typing import Final
+
+from minidocker.cgroup.limits import check_resources
+from minidocker.container.names import compose_name
+from minidocker.container.plan import MASKED_PATHS, READONLY_PATHS
+from minidocker.container.record import ContainerRecord, MountPoint
+from minidocker.engine.engine import Engine, now, publish_container_event
+from minidocker.engine.images import require_image
+from minidocker.engine.mounts import resolve_mounts
+from minidocker.errors import InvalidParameter, NotFound
+from minidocker.ids import short_id
+from minidocker.image.copy import copy_layers
+from minidocker.spec.container import DEFAULT_SHM_BYTES, ContainerConfig, CreateRequest, HostConfig, LogConfig, RestartPolicy
+
+__all__ = ["create_container", "merge_config"]
+
+_NAME: Final = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_LOG_DRIVERS: Final = ("json-file", "none", "local")
+
+
+def create_container(engine: Engine, request: CreateRequest, *, name: str = "", platform: str = "") -> tuple[str, tuple[str, ...]]:
+    """Make a container that can be started; return its id and warnings.
+
+    Raises:
+        NotFound: the image is not here.
+        Conflict: the name is taken.
+        InvalidParameter: the request contradicts itself or the machine.
+    """
+    if name and not _NAME.fullmatch(name):
+        raise InvalidParameter(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+    image = require_image(engine, request.config.image)
+    container_id = secrets.token_hex(32)
+    config = _complete_config(merge_config(request.config, image.config.config), request.host_config, container_id)
+    if not (config.entrypoint or config.cmd):
+        raise InvalidParameter("no command specified", hint="name one after the image")
+    host_config = _complete_host_config(request.host_config, version=engine.layout.version)
+    check_resources(host_config, cpus=engine.host.cpus)
+    _check_host_config(host_config)
+    record = ContainerRecord(
+        id=container_id, name=name.removeprefix("/") or _free_name(engine), created=now(), image_id=image.id, config=config,
+        host_config=host_config, networking=request.networking_config, layers=engine.images.ensure_layers(image),
+        driver=engine.driver, mounts=resolve_mounts(engine, config, host_config),
+    )  # fmt: skip
+    directory = engine.containers.directory / container_id
+    try:
+        _make_directory(engine, record)
+        handle = engine.containers.add(record)
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        _remove_anonymous(engine, record.mounts)
+        raise
+    publish_container_event(engine, handle, "create")
+    return container_id, _warnings(host_config, platform)
+
+
+def _free_name(engine: Engine) -> str:
+    retry = 0
+    while not engine.containers.is_free(name := compose_name(secrets.randbits(32), retry=retry)):
+        retry += 1
+    return name
+
+
+def _make_directory(engine: Engine, record: ContainerRecord) -> None:
+    directory = engine.containers.directory / record.id
+    directory.mkdir(mode=0o710)
+    if record.driver == "overlay2":
+        for name in ("upper", "work", "merged"):
+            (directory / name).mkdir(mode=0o755)
+    else:
+        (directory / "rootfs").mkdir(mode=0o755)
+        copy_layers(engine.data_root / "layers", record.layers, directory / "rootfs")
+
+
+def _remove_anonymous(engine: Engine, mounts: tuple[MountPoint, ...]) -> None:
+    for mount in mounts:
+        if mount.anonymous:
+            try:
+                engine.volumes.remove(mount.name)
+            except NotFound:
+                continue
+
+
+def merge_config(asked: ContainerConfig, image: ContainerConfig) -> ContainerConfig:
+    """Return the request with the image's defaults under it.
+
+    A request that sets the entrypoint drops the image's command: it was meant for the other entrypoint.
+    """
+    entrypoint, cmd = asked.entrypoint, asked.cmd
+    if not entrypoint:
+        cmd = cmd or (image.cmd if entrypoint is None else cmd)
+        entrypoint = image.entrypoint if entrypoint is None else entrypoint
+    elif entrypoint == ("",):
+        entrypoint = ()
+    names = {word.partition("=")[0] for word in asked.env}
+    return replace(
+        asked,
+        entrypoint=entrypoint or None,
+        cmd=cmd,
+        env=(*(word for word in image.env if word.partition("=")[0] not in names), *asked.env),
+        user=asked.user or image.user,
+        working_dir=asked.working_dir or image.working_dir,
+        exposed_ports={**image.exposed_ports, **asked.exposed_ports},
+        volumes={**image.volumes, **asked.volumes},
+        labels={**image.labels, **asked.labels},
+        stop_signal=asked.stop_signal or image.stop_signal,
+        stop_timeout=asked.stop_timeout if asked.stop_timeout is not None else image.stop_timeout,
+        healthcheck=asked.healthcheck or image.healthcheck,
+        shell=asked.shell or image.shell,
+        on_build=asked.on_build or image.on_build,
+    )
+
+
+def _complete_config(config: ContainerConfig, host: HostConfig, container_id: str) -> ContainerConfig:
+    hostname = config.hostname
+    if not hostname:
+        hostname = os.uname().nodename if host.network_mode == "host" or host.uts_mode == "host" else short_id(container_id)
+    if config.working_dir and not config.working_dir.startswith("/"):
+        raise InvalidParameter(f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path")
+    return replace(config, hostname=hostname)
+
+
+def _complete_host_config(host: HostConfig, *, version: int) -> HostConfig:
+    """Fill in what Docker's server fills in, so that `inspect` shows it."""
+    privileged = host.privileged or "systempaths=unconfined" in host.security_opt
+    return replace(
+        host,
+        network_mode="bridge" if host.network_mode in ("", "default") else host.network_mode,
+        log_config=LogConfig(type=host.log_config.type or "json-file", config=host.log_config.config),
+        restart_policy=RestartPolicy(
+            name=host.restart_policy.name or "no", maximum_retry_count=host.restart_policy.maximum_retry_count
+        ),
+        ipc_mode=host.ipc_mode or "private",
+        cgroupns_mode=host.cgroupns_mode or "private",
+        shm_size=host.shm_size or DEFAULT_SHM_BYTES,
+        runtime=host.runtime or "runc",
+        memory_swap=host.memory_swap or (2 * host.memory if host.memory > 0 else 0),
+        oom_kill_disable=host.oom_kill_disable and version == 1,
+        masked_paths=host.masked_paths if host.masked_paths is not None else (() if privileged else MASKED_PATHS),
+        readonly_paths=host.readonly_paths if host.readonly_paths is not None else (() if privileged else READONLY_PATHS),
+    )
+
+
+def _check_host_config(host: HostConfig) -> None:
+    """Refuse what contradicts itself, in Docker's words."""
+    policy = host.restart_policy
+    if policy.name not in ("no", "always", "unless-stopped", "on-failure"):
+        raise InvalidParameter(f"invalid restart policy: unknown policy '{policy.name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'")
+    if host.auto_remove and policy.name != "no":
+        raise InvalidParameter("can't create 'AutoRemove' container with restart policy")
+    if policy.maximum_retry_count and policy.name in ("always", "unless-stopped", "no"):
+        raise InvalidParameter("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+    if host.log_config.type not in _LOG_DRIVERS:
+        raise InvalidParameter(f"logger: no log driver named '{host.log_config.type}' is registered")
+    if host.runtime != "runc":
+        raise InvalidParameter(f"unknown or invalid runtime name: {host.runtime}")
+    if host.shm_size < 0:
+        raise InvalidParameter("SHM size can not be less than 0")
+    if not -1000 <= host.oom_score_adj <= 1000:
+        raise InvalidParameter(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
+
+
+def _warnings(host: HostConfig, platform: str) -> tuple[str, ...]:
+    warnings = []
+    if host.oom_kill_disable and not host.memory:
+        warnings.append("OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.")
+    if platform and not platform.startswith("linux"):
+        warnings.append(f"The requested image's platform ({platform}) does not match the detected host platform")
+    return tuple(warnings)

@@ -1,0 +1,129 @@
+"""The engine's shared state, and how it is opened and closed.
+
+Everything that takes long (the bridge, the built-in images) waits until it is needed. Bringing the records in line with the
+world after a crash or an upgrade is `minidocker.engine.recover`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from minidocker.cgroup.layout import CgroupLayout, read_layout
+from minidocker.container.host import Host, read_host
+from minidocker.container.launcher import Launcher
+from minidocker.container.logs import format_time
+from minidocker.engine.events import Event, EventBus
+from minidocker.engine.networks import Networks
+from minidocker.engine.store import ContainerStore, Handle
+from minidocker.image.store import ImageStore
+from minidocker.kernel import mount, namespaces, process
+from minidocker.kernel.flags import Clone, Ms
+from minidocker.volume.store import VolumeStore
+
+__all__ = ["Engine", "EngineConfig", "can_stack_overlays", "now", "open_engine", "publish_container_event"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """Where an engine keeps its things."""
+
+    data_root: Path
+    """Images, containers, volumes: survives a reboot."""
+    exec_root: Path
+    """Sockets of monitors: belongs to this boot."""
+    driver: str = ""
+    """`overlay2` or `vfs`; empty: the first that works."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Engine:
+    """One engine. Its parts are safe to use from several threads; a container's changes are ordered by its handle's lock."""
+
+    config: EngineConfig
+    host: Host
+    layout: CgroupLayout
+    images: ImageStore
+    containers: ContainerStore
+    volumes: VolumeStore
+    networks: Networks
+    events: EventBus
+    launcher: Launcher
+    driver: str
+
+    @property
+    def data_root(self) -> Path:
+        """Where images, containers and volumes are."""
+        return self.config.data_root
+
+    @property
+    def exec_root(self) -> Path:
+        """Where the monitors' sockets are."""
+        return self.config.exec_root
+
+    def monitor_directory(self, container_id: str) -> Path:
+        """Return the directory of a container's monitor socket."""
+        return self.exec_root / container_id
+
+    def container_images(self) -> frozenset[str]:
+        """Return the ids of the images that containers use."""
+        return frozenset(handle.record.image_id for handle in self.containers.all())
+
+    def has_running_containers(self) -> bool:
+        """Whether any container runs."""
+        return any(handle.record.state.running for handle in self.containers.all())
+
+
+def now() -> str:
+    """Return the present time as records keep it."""
+    return format_time(time.time_ns())
+
+
+def publish_container_event(engine: Engine, handle: Handle, action: str, **attributes: str) -> None:
+    """Tell whoever listens what happened to a container."""
+    record = handle.record
+    about = {"image": record.config.image, "name": record.name, **record.config.labels, **attributes}
+    engine.events.publish(
+        Event(type="container", action=action, actor_id=record.id, attributes=about, time_ns=time.time_ns())
+    )
+
+
+def open_engine(config: EngineConfig) -> Engine:
+    """Return an engine over the directories in *config*; `recover` brings it in line with the world."""
+    for directory, mode in ((config.data_root, 0o711), (config.exec_root, 0o700)):
+        directory.mkdir(mode=mode, parents=True, exist_ok=True)
+    images = ImageStore(config.data_root)
+    driver = config.driver or ("overlay2" if can_stack_overlays(config.data_root) else "vfs")
+    return Engine(
+        config=config, host=read_host(), layout=read_layout(), images=images,
+        containers=ContainerStore(config.data_root / "containers"), volumes=VolumeStore(config.data_root / "volumes"),
+        networks=Networks(config.data_root), events=EventBus(), launcher=Launcher(), driver=driver,
+    )  # fmt: skip
+
+
+def can_stack_overlays(directory: Path) -> bool:
+    """Whether overlayfs accepts *directory* as its upper layer; a child tries it in a mount namespace of its own.
+
+    Runs before the server has a second thread, so that it may fork.
+    """
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".probe-") as probe:
+        for name in ("lower", "upper", "work", "merged"):
+            Path(probe, name).mkdir()
+        child = os.fork()
+        if child == 0:
+            process.exit_child(int(not _try_overlay(probe)))
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def _try_overlay(probe: str) -> bool:
+    try:
+        namespaces.unshare(Clone.NEWNS)
+        mount.mount(None, "/", flags=Ms.PRIVATE | Ms.REC)
+        data = f"lowerdir={probe}/lower,upperdir={probe}/upper,workdir={probe}/work"
+        mount.mount("overlay", f"{probe}/merged", fstype="overlay", data=data)
+    except OSError:
+        return False
+    return True

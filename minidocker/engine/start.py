@@ -1,0 +1,342 @@
+"""`docker start`: from a record to a running monitor, and what happens when it ends.
+
+The engine gathers what the plan needs (network endpoint, name files, seccomp program), has the launcher fork a monitor, hands
+it the clients that attached beforehand, and says `Start`. From then on the news comes through the link: `settle_exit` moves
+the record on, gives the network back, wakes those who wait, and restarts or removes the container as it was told to.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from minidocker.cgroup.limits import plan_cgroup, plan_device_rules, plan_join, plan_limits, plan_view
+from minidocker.container.plan import DEFAULT_DEVICES, DeviceNode, Surroundings, compute_granted_capabilities, device_rules, plan_container
+from minidocker.container.protocol import Exited, Failed, Launch, Started
+from minidocker.container.record import ContainerRecord, NetworkEndpoint, Status, move_state
+from minidocker.container.seccomp import compile_profile, default_profile, parse_profile
+from minidocker.engine.engine import Engine, now, publish_container_event
+from minidocker.engine.monitors import MonitorLink, bind_monitor_socket, connect_monitor, read_exit_file
+from minidocker.engine.networks import plan_endpoint, write_name_files
+from minidocker.engine.store import Handle
+from minidocker.engine.wait import ExitResult, resolve_waiters
+from minidocker.errors import Conflict, HostError, InvalidParameter, MinidockerError, NotFound, NotModified
+
+__all__ = ["start_container", "group_name", "link_monitor", "seccomp_program", "settle_exit", "start_handle", "surroundings_of"]
+
+LOST_EXIT_CODE: Final = 255
+"""For a container whose monitor ended without a word, as Docker does."""
+RESTART_DELAY_S: Final = 0.1
+MAX_RESTART_DELAY_S: Final = 60.0
+"""Docker's back-off: doubled each time from a tenth of a second to a minute."""
+
+
+def start_container(engine: Engine, reference: str) -> None:
+    """Run a container's command.
+
+    Raises:
+        NotModified: it runs already.
+        InvalidParameter: the command cannot be executed; the container stays as it was, with the reason in its state.
+        HostError: the machine refused a step.
+    """
+    handle = engine.containers.require(reference)
+    with handle.lock:
+        status = handle.record.state.status
+        if status is Status.PAUSED:
+            raise Conflict("cannot start a paused container, try unpause instead")
+        if handle.record.state.running:
+            raise NotModified(f"container {handle.record.id} is already running")
+        if status in (Status.REMOVING, Status.DEAD):
+            raise Conflict("container is marked for removal and cannot be started")
+        try:
+            start_handle(engine, handle)
+        except MinidockerError:
+            if handle.record.host_config.auto_remove:
+                from minidocker.engine.remove import remove_handle  # removing needs stopping needs this module
+
+                resolve_waiters(handle, ("next-exit",), ExitResult(status_code=handle.record.state.exit_code))
+                remove_handle(engine, handle, volumes=True)
+            raise
+
+
+def group_name(record: ContainerRecord) -> str:
+    """Return the name of the container's control group below each tree's root."""
+    return f"{record.host_config.cgroup_parent.strip('/') or 'minidocker'}/{record.id}"
+
+
+def surroundings_of(engine: Engine, record: ContainerRecord) -> Surroundings:
+    """Gather what a plan takes from other concepts.
+
+    Raises:
+        InvalidParameter: a profile, device or namespace that does not exist.
+    """
+    config, layout, name = record.host_config, engine.layout, group_name(record)
+    devices = _find_devices(record)
+    rules = ("a *:* rwm",) if config.privileged else device_rules(devices, config.device_cgroup_rules)
+    limits = (*plan_limits(config, layout, name), *(() if config.privileged else plan_device_rules(layout, name, rules)))
+    program, profile = seccomp_program(engine, record)
+    shared = tuple(
+        (kind, _pid_of(engine, mode.partition(":")[2]))
+        for kind, mode in (("pid", config.pid_mode), ("ipc", config.ipc_mode), ("net", config.network_mode))
+        if mode.startswith("container:")
+    )
+    return Surroundings(
+        directory=str(engine.containers.directory / record.id), layers_directory=str(engine.data_root / "layers"),
+        cgroup_setup=(*plan_cgroup(layout, name), *limits), cgroup_join=plan_join(layout, name),
+        cgroup_view=plan_view(layout, writable=config.privileged),
+        network=plan_endpoint(record.endpoint) if record.endpoint else (),
+        seccomp_program=program, seccomp_profile=profile, devices=devices, namespace_pids=shared,
+        rows=config.console_size[0] if len(config.console_size) == 2 else 0,
+        columns=config.console_size[1] if len(config.console_size) == 2 else 0,
+    )  # fmt: skip
+
+
+def _pid_of(engine: Engine, reference: str) -> int:
+    record = engine.containers.require(reference).record
+    if not record.state.running:
+        raise Conflict(f"cannot join namespaces of a non running container: {reference}")
+    return record.state.pid
+
+
+def seccomp_program(engine: Engine, record: ContainerRecord) -> tuple[bytes, str]:
+    """Return the filter program and the name of its profile."""
+    choice = next((o.partition("=")[2] for o in record.host_config.security_opt if o.startswith("seccomp=")), "builtin")
+    if record.host_config.privileged or choice == "unconfined" or not engine.host.seccomp:
+        return b"", "unconfined"
+    profile = default_profile() if choice in ("builtin", "default") else parse_profile(choice)
+    capabilities = frozenset(compute_granted_capabilities(record, engine.host))
+    program = compile_profile(profile, capabilities=capabilities, machine=engine.host.machine, kernel=engine.host.kernel)
+    return program, "default" if choice in ("builtin", "default") else "custom"
+
+
+def _find_devices(record: ContainerRecord) -> tuple[DeviceNode, ...]:
+    """Return the default devices, those of `--device`, and under `--privileged` all of the host's."""
+    found = {d.path: d for d in DEFAULT_DEVICES}
+    if record.host_config.privileged:
+        for directory, names, files in os.walk("/dev"):
+            names[:] = [n for n in names if n not in ("pts", "shm", "mqueue", "fd")]
+            for name in files:
+                path = f"{directory}/{name}"
+                if name not in ("console", "ptmx") and path not in found:
+                    found |= {path: d for d in _read_device(path, path, "rwm")}
+    for mapping in record.host_config.devices:
+        nodes = _read_device(mapping.path_on_host, mapping.path_in_container or mapping.path_on_host, mapping.cgroup_permissions)
+        if not nodes:
+            raise InvalidParameter(
+                f'error gathering device information while adding custom device "{mapping.path_on_host}": no such file or directory'
+            )
+        found |= {d.path: d for d in nodes}
+    return tuple(found.values())
+
+
+def _read_device(host_path: str, path: str, permissions: str) -> tuple[DeviceNode, ...]:
+    try:
+        status = os.stat(host_path)
+    except OSError:
+        return ()
+    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+        return ()
+    return (
+        DeviceNode(
+            path=path, kind="b" if stat.S_ISBLK(status.st_mode) else "c", major=os.major(status.st_rdev),
+            minor=os.minor(status.st_rdev), mode=stat.S_IMODE(status.st_mode), permissions=permissions,
+        ),
+    )  # fmt: skip
+
+
+def start_handle(engine: Engine, handle: Handle) -> None:
+    """Start a container whose lock is held.
+
+    Raises:
+        InvalidParameter, HostError: as `start_container`; nothing of the attempt is left.
+    """
+    endpoint, proxies = engine.networks.allocate_endpoint(handle.record)
+    try:
+        record = replace(handle.record, endpoint=endpoint)
+        _prepare_files(engine, record)
+        link, answer = _launch(engine, handle, record, proxies)
+    except (OSError, MinidockerError) as error:
+        _give_up(engine, handle, endpoint, text=str(error), exit_code=128)
+        if isinstance(error, OSError):
+            raise HostError(f"start container `{handle.record.name}`: {error.strerror or error}") from error
+        raise
+    finally:
+        for proxy in proxies:
+            proxy.close()
+    if isinstance(answer, Failed):
+        text = f"failed to create task for container: unable to start container process: {answer.text}"
+        _give_up(engine, handle, endpoint, text=text, exit_code=answer.exit_code)
+        raise (InvalidParameter if answer.exit_code in (126, 127) else HostError)(text)
+    handle.link = link
+    started = move_state(
+        record, Status.RUNNING, pid=answer.pid, started_at=now(), exit_code=0, error="", oom_killed=False, manually_stopped=False
+    )
+    handle.save(started)
+    publish_container_event(engine, handle, "start")
+
+
+def _prepare_files(engine: Engine, record: ContainerRecord) -> None:
+    directory = engine.containers.directory / record.id
+    write_name_files(engine.networks, record, directory)
+    (directory / "exit.json").unlink(missing_ok=True)
+    for mount in record.mounts:
+        if mount.type == "bind" and not os.path.exists(mount.source):
+            raise InvalidParameter(f'invalid mount config for type "bind": bind source path does not exist: {mount.source}')
+        if mount.type == "volume":
+            Path(mount.source).mkdir(parents=True, exist_ok=True)
+
+
+def _launch(
+    engine: Engine, handle: Handle, record: ContainerRecord, proxies: list[socket.socket]
+) -> tuple[MonitorLink, Started | Failed]:
+    """Fork the monitor, hand the waiting clients over and let it start; return the link and its answer."""
+    around = surroundings_of(engine, record)
+    launch = _compose_launch(engine, handle, record, around)
+    directory = engine.monitor_directory(record.id)
+    with bind_monitor_socket(directory) as listener:
+        engine.launcher.launch(launch, [listener, *proxies])
+    connected = connect_monitor(directory)
+    if connected is None:
+        raise HostError("start container: its monitor could not be forked", hint="is the process limit reached?")
+    link = link_monitor(engine, handle, connected[0])
+    pending, handle.pending = handle.pending, []
+    for client in pending:
+        client.hand_over(link)
+    answer = link.start()
+    return link, answer
+
+
+def link_monitor(engine: Engine, handle: Handle, connection: socket.socket) -> MonitorLink:
+    """Return a link over *connection* that tells the engine what happens to the container."""
+    return MonitorLink(
+        connection, on_exec_exit=partial(_note_exec_exit, engine, handle), on_exit=partial(settle_exit, engine, handle)
+    )
+
+
+def _compose_launch(engine: Engine, handle: Handle, record: ContainerRecord, around: Surroundings) -> Launch:
+    config, name = record.config, group_name(record)
+    options = record.host_config.log_config.config
+    memory = engine.layout.directory("memory", name)
+    endpoint = record.endpoint
+    return Launch(
+        id=record.id, steps=plan_container(record, engine.host, around), tty=config.tty, open_stdin=config.open_stdin,
+        stdin_once=config.stdin_once, exit_path=str(handle.directory / "exit.json"),
+        log_path="" if record.host_config.log_config.type == "none" else str(handle.log_path),
+        log_max_bytes=parse_size(options.get("max-size", "")), log_max_files=int(options.get("max-file", "1")),
+        cgroups=tuple(f"{tree.mount_point}/{name}" for tree in engine.layout.hierarchies),
+        oom_path=f"{memory}/{'memory.events' if engine.layout.version == 2 else 'memory.oom_control'}" if memory else "",
+        proxies=tuple(f"{endpoint.address}:{p.container_port}" for p in endpoint.ports if p.protocol != "sctp") if endpoint else (),
+    )  # fmt: skip
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that `10m` spells; nothing is 0.
+
+    Raises:
+        InvalidParameter: no number with a unit.
+    """
+    units = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+    number = text.lower().rstrip("bkmg")
+    unit = text.lower()[len(number) :].rstrip("b") if text.lower()[len(number) :] != "b" else ""
+    if text and (not number.isdigit() or unit not in units):
+        raise InvalidParameter(f"invalid size: '{text}'")
+    return int(number or 0) * units[unit]
+
+
+def _give_up(engine: Engine, handle: Handle, endpoint: NetworkEndpoint | None, *, text: str, exit_code: int) -> None:
+    """Undo a start that failed: no network, no monitor directory, no waiting clients; the reason stays in the state."""
+    if endpoint is not None:
+        engine.networks.release_endpoint(endpoint)
+    shutil.rmtree(engine.monitor_directory(handle.record.id), ignore_errors=True)
+    pending, handle.pending = handle.pending, []
+    for client in pending:
+        client.close()
+    status = handle.record.state.status
+    status = status if status in (Status.CREATED, Status.EXITED) else Status.EXITED
+    with suppress(OSError):  # a full disk: the error itself is what the user has to see
+        handle.save(move_state(handle.record, status, error=text, exit_code=exit_code, pid=0))
+
+
+def _note_exec_exit(engine: Engine, handle: Handle, exec_id: str, exit_code: int) -> None:
+    with handle.lock:
+        if exec_id in handle.execs:
+            handle.execs[exec_id] = replace(handle.execs[exec_id], running=False, exit_code=exit_code)
+    publish_container_event(engine, handle, "exec_die", execID=exec_id, exitCode=str(exit_code))
+
+
+def settle_exit(engine: Engine, handle: Handle, exited: Exited | None) -> None:
+    """The monitor said that the command ended, or went away without a word (*exited* is None)."""
+    with handle.lock:
+        if not handle.record.state.running:
+            return  # a start that failed
+        exited = exited or read_exit_file(handle.directory / "exit.json")
+        exited = exited or Exited(exit_code=LOST_EXIT_CODE, oom_killed=False, finished_at=now())
+        handle.link = None
+        endpoint, record = handle.record.endpoint, handle.record
+        if exited.oom_killed:
+            publish_container_event(engine, handle, "oom")
+        for exec_id, record_of_exec in handle.execs.items():
+            if record_of_exec.running:
+                handle.execs[exec_id] = replace(record_of_exec, running=False, exit_code=137)
+        if endpoint is not None:
+            engine.networks.release_endpoint(endpoint)
+        shutil.rmtree(engine.monitor_directory(record.id), ignore_errors=True)
+        again = _wants_restart(record, exited)
+        handle.save(
+            replace(
+                move_state(
+                    record, Status.RESTARTING if again else Status.EXITED, pid=0, exit_code=exited.exit_code,
+                    oom_killed=exited.oom_killed, finished_at=exited.finished_at,
+                ),
+                endpoint=None,
+            )
+        )  # fmt: skip
+        (handle.directory / "exit.json").unlink(missing_ok=True)
+        publish_container_event(engine, handle, "die", exitCode=str(exited.exit_code))
+        conditions = ("next-exit",) if again else ("next-exit", "not-running")
+        if record.host_config.auto_remove:
+            from minidocker.engine.remove import remove_handle  # removing needs stopping needs this module
+
+            resolve_waiters(handle, conditions, ExitResult(status_code=exited.exit_code))
+            remove_handle(engine, handle, volumes=True)
+            return
+        resolve_waiters(handle, conditions, ExitResult(status_code=exited.exit_code))
+        if again:
+            _restart_later(engine, handle)
+
+
+def _wants_restart(record: ContainerRecord, exited: Exited) -> bool:
+    policy, state = record.host_config.restart_policy, record.state
+    if state.manually_stopped:
+        return False
+    if policy.name == "on-failure":
+        limit = policy.maximum_retry_count
+        return exited.exit_code != 0 and (limit == 0 or state.restart_count < limit)
+    return policy.name in ("always", "unless-stopped")
+
+
+def _restart_later(engine: Engine, handle: Handle) -> None:
+    delay = min(RESTART_DELAY_S * 2 ** min(handle.record.state.restart_count, 10), MAX_RESTART_DELAY_S)
+    handle.restart_timer = threading.Timer(delay, _restart, (engine, handle))
+    handle.restart_timer.daemon = True
+    handle.restart_timer.start()
+
+
+def _restart(engine: Engine, handle: Handle) -> None:
+    with handle.lock:
+        state = handle.record.state
+        if state.status is not Status.RESTARTING:
+            return  # stopped or removed while waiting
+        handle.record = replace(handle.record, state=replace(state, restart_count=state.restart_count + 1))
+        try:
+            start_handle(engine, handle)
+        except MinidockerError:
+            resolve_waiters(handle, ("not-running",), ExitResult(status_code=handle.record.state.exit_code))

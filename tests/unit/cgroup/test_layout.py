@@ -1,0 +1,41 @@
+"""Where control groups are, read from mount tables as different machines show them."""
+
+from __future__ import annotations
+
+import pytest
+
+from minidocker.cgroup.layout import CgroupLayout, Hierarchy, find_layout
+from minidocker.codec.mountinfo import parse_mountinfo
+
+ROOT = "27 1 254:0 / / rw - ext4 /dev/vda rw\n"
+V2 = ROOT + "31 23 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
+V1 = (
+    ROOT
+    + "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n"
+    + "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct\n"
+    + "40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd\n"
+)
+HYBRID = V1 + "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n"
+TREES = (
+    Hierarchy(mount_point="/sys/fs/cgroup/cpu,cpuacct", controllers=("cpu", "cpuacct")),
+    Hierarchy(mount_point="/sys/fs/cgroup/systemd", controllers=("name=systemd",)),
+)
+MACHINES = {
+    "v2": (V2, CgroupLayout(version=2, hierarchies=(Hierarchy(mount_point="/sys/fs/cgroup", controllers=("cpu", "io")),))),
+    "v1": (V1, CgroupLayout(version=1, hierarchies=TREES)),
+    "hybrid-counts-as-v1": (HYBRID, CgroupLayout(version=1, hierarchies=TREES)),
+    "none": (ROOT, CgroupLayout(version=0)),
+}
+
+
+@pytest.mark.parametrize(("table", "layout"), MACHINES.values(), ids=MACHINES)
+def test_layout_is_read_from_the_mount_table(table: str, layout: CgroupLayout) -> None:
+    """On a hybrid machine the controllers are in the v1 trees; the v2 tree has none left."""
+    assert find_layout(parse_mountinfo(table), v2_controllers="cpu io\n") == layout
+
+
+def test_controller_is_found_in_the_tree_it_shares() -> None:
+    """cpu and cpuacct are mounted together on most v1 machines, under one directory."""
+    layout = CgroupLayout(version=1, hierarchies=TREES)
+    assert layout.directory("cpuacct", "minidocker/x") == "/sys/fs/cgroup/cpu,cpuacct/minidocker/x"
+    assert layout.directory("memory", "minidocker/x") is None
