@@ -69,7 +69,7 @@ def parse_port_key(key: str) -> tuple[int, str]:
 
 def _parse_port(text: str, whole: str) -> int:
     """Return the port number in *text*, which is part of *whole*."""
-    if not (text.isascii() and text.isdecimal() and 0 < int(text) <= PORT_MAX):
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) <= PORT_MAX):
         raise InvalidParameter(f"invalid port `{whole[:40]}`: expected a number from 1 to {PORT_MAX}")
     return int(text)
 

@@ -20,7 +20,7 @@ pass. See nft(8) and Docker's table `ip docker-bridges`, whose design this follo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
 
 from minidocker.codec.nftables import (
@@ -63,7 +63,7 @@ class Forward:
 
 def plan_table(bridge: Bridge, forwards: Iterable[Forward]) -> Table:
     """Return the whole table for *bridge*; IPv6 addresses of the host are the proxy's business and leave no rule."""
-    ipv4 = sorted((f for f in forwards if ":" not in f.host_ip), key=lambda f: (f.protocol, f.host_port, f.host_ip))
+    ipv4 = sorted((f for f in forwards if ":" not in f.host_ip), key=astuple)
     translated = [f for f in ipv4 if not f.host_ip.startswith("127.")]
     to_published = (MatchLocal(), Jump("published"))
     not_loopback = MatchAddress(direction="daddr", network=LOOPBACK, is_not=True)

@@ -1,0 +1,345 @@
+"""A container on the bridge, in network namespaces of the test's own: the world outside, a host, a container.
+
+    outside 192.0.2.2 ── veth ── 192.0.2.1 host 172.17.0.1 ── bridge ── 172.17.0.2 container
+
+Tier 2: root. The test's process moves between the namespaces; the machine's own network is never touched. No test waits
+for something that must not arrive: it sends the forbidden packet first and a permitted one behind it, and looks at
+which came.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from minidocker.codec.nftables import Chain, Jump, Rule, Table, render_nft
+from minidocker.container.record import ContainerRecord, NetworkEndpoint, State, Status
+from minidocker.engine.networks import Networks, plan_endpoint
+from minidocker.kernel import netlink
+from minidocker.kernel.flags import Clone
+from minidocker.kernel.namespaces import setns, unshare
+from minidocker.kernel.steps import AddAddress, AddRoute, CreateVeth, SetLinkUp
+from minidocker.network.apply import FilterUnavailable, apply_table
+from minidocker.network.bridge import compute_bridge_name, plan_bridge
+from minidocker.network.ports import PortUnavailable
+from minidocker.network.rules import Forward, plan_table
+from minidocker.spec.container import ContainerConfig, HostConfig, PortBinding
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: run the tests with sudo")
+
+WAIT_S = 10
+OUTSIDE, HOST = "192.0.2.2", "192.0.2.1"
+DATA_ROOT = Path("/nowhere/minidocker-test")
+BRIDGE_NAME = compute_bridge_name(str(DATA_ROOT))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Descriptors of the namespaces."""
+
+    host: int
+    outside: int
+
+
+def new_namespace() -> int:
+    """Make a network namespace with `lo` up, stand in it and return its descriptor."""
+    unshare(Clone.NEWNET)
+    with netlink.open_route_socket() as route:
+        netlink.set_loopback_up(route)
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+@contextmanager
+def inside(namespace: int) -> Iterator[None]:
+    """Stand in another network namespace for a while; sockets opened there stay there."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        setns(namespace, Clone.NEWNET)
+        yield
+    finally:
+        setns(home, Clone.NEWNET)
+        os.close(home)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Stand in a host of its own that has a neighbour outside."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    outside = new_namespace()
+    try:
+        host = new_namespace()
+        with netlink.open_route_socket() as route:
+            netlink.create_veth(route, host_name="up0", container_name="eth0", container_netns_fd=outside)
+            netlink.add_address(route, "up0", f"{HOST}/24")
+        with inside(outside), netlink.open_route_socket() as route:
+            netlink.add_address(route, "eth0", f"{OUTSIDE}/24")
+            netlink.set_link_up(route, "eth0")
+        yield World(host=host, outside=outside)
+        os.close(host)
+    finally:
+        setns(home, Clone.NEWNET)
+        os.close(home)
+        os.close(outside)
+
+
+@pytest.fixture
+def networks(world: World) -> Iterator[Networks]:
+    """Return the networks of a server on that host."""
+    networks = Networks(DATA_ROOT)
+    yield networks
+    networks.close()
+
+
+def record_of(number: int, **host_config: object) -> ContainerRecord:
+    """Return a container that wants the default network."""
+    return ContainerRecord(
+        id=f"{number:064x}", name=f"c{number}", created="", image_id="", config=ContainerConfig(),
+        host_config=HostConfig(**host_config),  # type: ignore[arg-type]  # checked by HostConfig
+    )  # fmt: skip
+
+
+def connect_container(endpoint: NetworkEndpoint) -> int:
+    """Do what a monitor does with the steps of *endpoint*; return the container's namespace."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    namespace = new_namespace()
+    setns(home, Clone.NEWNET)
+    os.close(home)
+    with inside(namespace):
+        container_route = netlink.open_route_socket()
+    with netlink.open_route_socket() as host_route, container_route:
+        for step in plan_endpoint(endpoint):
+            match step:
+                case CreateVeth():
+                    netlink.create_veth(
+                        host_route, host_name=step.host_name, container_name=step.container_name,
+                        container_netns_fd=namespace, mac_address=step.mac_address,
+                        bridge_index=netlink.require_link(host_route, step.bridge).index,
+                    )  # fmt: skip
+                case AddAddress():
+                    netlink.add_address(container_route, step.link, step.address)
+                case SetLinkUp():
+                    netlink.set_link_up(container_route, step.link)
+                case AddRoute():
+                    netlink.add_route(container_route, step.gateway, destination=step.destination)
+                case _:
+                    raise AssertionError(f"a step that is no network step: {step}")
+    return namespace
+
+
+def bound(namespace: int, address: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+    """Return a server socket inside *namespace*."""
+    with inside(namespace):
+        server = socket.socket(socket.AF_INET, kind)
+    server.bind((address, port))
+    if kind == socket.SOCK_STREAM:
+        server.listen()
+    server.settimeout(WAIT_S)
+    return server
+
+
+def connected(namespace: int, address: str, port: int) -> socket.socket:
+    """Return a connection made from inside *namespace*."""
+    with inside(namespace):
+        return socket.create_connection((address, port), WAIT_S)
+
+
+def test_container_has_address_and_mac_and_reaches_the_host(world: World, networks: Networks) -> None:
+    """`172.17.0.2` and `02:42:ac:11:00:02`, behind a card that is called eth0; the host is the gateway."""
+    endpoint, listeners = networks.allocate_endpoint(record_of(1))
+    assert endpoint is not None
+    assert (endpoint.address, endpoint.gateway, listeners) == ("172.17.0.2", "172.17.0.1", [])
+    container = connect_container(endpoint)
+    with inside(container), netlink.open_route_socket() as route:
+        link = netlink.require_link(route, "eth0")
+        assert (link.mac_address, link.kind, link.up) == ("02:42:ac:11:00:02", "veth", True)
+        assert [a.address for a in netlink.list_addresses(route) if a.link_index == link.index][:1] == ["172.17.0.2/16"]
+        assert "0.0.0.0/0" in [r.destination for r in netlink.list_routes(route)]
+    with bound(world.host, "172.17.0.1", 5000) as server, connected(container, "172.17.0.1", 5000) as client:
+        connection, peer = server.accept()
+        with connection:
+            assert peer[0] == "172.17.0.2"
+            connection.sendall(b"hello")
+            assert client.recv(10) == b"hello"
+    os.close(container)
+
+
+def test_containers_of_one_bridge_reach_each_other(networks: Networks) -> None:
+    """The bridge is a switch: neighbours talk without the host's routing."""
+    namespaces = []
+    for number in (1, 2):
+        endpoint, _ = networks.allocate_endpoint(record_of(number))
+        assert endpoint is not None
+        namespaces.append(connect_container(endpoint))
+    with bound(namespaces[0], "172.17.0.2", 80) as server, connected(namespaces[1], "172.17.0.2", 80):
+        connection, peer = server.accept()
+        connection.close()
+    assert peer[0] == "172.17.0.3"
+    for namespace in namespaces:
+        os.close(namespace)
+
+
+def test_container_speaks_to_the_world_with_the_hosts_address(world: World, networks: Networks) -> None:
+    """Masquerade: nobody outside has a route to 172.17.0.0/16, so the answer must go to the host."""
+    endpoint, _ = networks.allocate_endpoint(record_of(1))
+    assert endpoint is not None
+    container = connect_container(endpoint)
+    with bound(world.outside, OUTSIDE, 80) as server, connected(container, OUTSIDE, 80) as client:
+        connection, peer = server.accept()
+        with connection:
+            assert peer[0] == HOST
+            connection.sendall(b"hello")
+            assert client.recv(10) == b"hello"
+    os.close(container)
+
+
+def test_published_port_is_reached_from_outside_with_the_clients_own_address(world: World, networks: Networks) -> None:
+    """The filter rewrites the destination only; the container sees who is asking (CVE-2021-20199 was the opposite)."""
+    endpoint, listeners = networks.allocate_endpoint(record_of(1, port_bindings={"80/tcp": (PortBinding(host_port="8080"),)}))
+    assert endpoint is not None
+    assert [(p.host_ip, p.host_port) for p in endpoint.ports] == [("0.0.0.0", 8080), ("::", 8080)]
+    container = connect_container(endpoint)
+    with bound(container, "0.0.0.0", 80) as server:
+        for client_namespace, address in ((world.outside, OUTSIDE), (world.host, HOST)):
+            with connected(client_namespace, HOST, 8080):
+                connection, peer = server.accept()
+                connection.close()
+                assert peer[0] == address
+    os.close(container)
+    for listener in listeners:
+        listener.close()
+
+
+def test_only_published_ports_let_packets_in(world: World, networks: Networks) -> None:
+    """A neighbour that routes the bridge's subnet by hand gets nowhere; through the published port it does."""
+    endpoint, listeners = networks.allocate_endpoint(record_of(1, port_bindings={"53/udp": (PortBinding(host_port="5353"),)}))
+    assert endpoint is not None
+    container = connect_container(endpoint)
+    with inside(world.outside), netlink.open_route_socket() as route:
+        netlink.add_route(route, HOST, destination="172.17.0.0/16")
+    with bound(container, "0.0.0.0", 53, socket.SOCK_DGRAM) as server, bound(world.outside, OUTSIDE, 0, socket.SOCK_DGRAM) as client:
+        client.sendto(b"straight to the container", ("172.17.0.2", 53))
+        client.sendto(b"through the published port", (HOST, 5353))
+        assert server.recv(100) == b"through the published port"
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.recv(100)
+    os.close(container)
+    for listener in listeners:
+        listener.close()
+
+
+def test_port_that_is_taken_is_refused_in_dockers_words_and_nothing_is_kept(networks: Networks) -> None:
+    """The same port of another container, or of any other program: the kernel is asked by binding it."""
+    wish = {"80/tcp": (PortBinding(host_port="8080"),)}
+    endpoint, listeners = networks.allocate_endpoint(record_of(1, port_bindings=wish))
+    assert endpoint is not None
+    text = r"driver failed programming external connectivity on endpoint c2 \([0-9a-f]{64}\): Bind for 0.0.0.0:8080 failed: port is already allocated"
+    with pytest.raises(PortUnavailable, match=text):
+        networks.allocate_endpoint(record_of(2, port_bindings=wish))
+    networks.release_endpoint(endpoint)
+    with pytest.raises(PortUnavailable, match=r"failed to bind host port for 0\.0\.0\.0:8080:172\.17\.0\.2:80/tcp: address already in use"):
+        networks.allocate_endpoint(record_of(2, port_bindings=wish))
+    for listener in listeners:
+        listener.close()
+    again, listeners = networks.allocate_endpoint(record_of(2, port_bindings=wish))
+    assert again is not None
+    assert again.address == "172.17.0.2"
+    for listener in listeners:
+        listener.close()
+
+
+def test_next_server_finds_the_network_of_running_containers(world: World, networks: Networks) -> None:
+    """Subnet, addresses and ports in use come back from the records and the kernel; a stale table is replaced."""
+    record = record_of(1, port_bindings={"80/tcp": (PortBinding(host_port="8080"),)})
+    endpoint, listeners = networks.allocate_endpoint(record)
+    networks.close()
+    running = replace(record, endpoint=endpoint, state=State(status=Status.RUNNING, pid=1))
+    following = Networks(DATA_ROOT)
+    following.restore((running,))
+    other, _ = following.allocate_endpoint(record_of(2))
+    assert other is not None
+    assert other.address == "172.17.0.3"
+    with pytest.raises(PortUnavailable, match="already allocated"):
+        following.allocate_endpoint(record_of(3, port_bindings=record.host_config.port_bindings))
+    (bridge,) = (n for n in following.list_networks() if n.name == "bridge")
+    assert sorted(m.ipv4_address for m in bridge.containers.values()) == ["172.17.0.2/16", "172.17.0.3/16"]
+    following.close()
+    for listener in listeners:
+        listener.close()
+
+
+def test_server_without_containers_leaves_nothing_behind(networks: Networks) -> None:
+    """Not at its clean end, and not after a crash: the next one removes what it finds."""
+    with netlink.open_route_socket() as route:
+        before = [link.name for link in netlink.list_links(route)]
+        endpoint, _ = networks.allocate_endpoint(record_of(1))
+        assert endpoint is not None
+        networks.release_endpoint(endpoint)
+        networks.close()
+        assert [link.name for link in netlink.list_links(route)] == before
+        crashed = Networks(DATA_ROOT)
+        crashed.allocate_endpoint(record_of(1))
+        assert netlink.find_link(route, BRIDGE_NAME) is not None
+        following = Networks(DATA_ROOT)
+        following.restore(())
+        assert [link.name for link in netlink.list_links(route)] == before
+        following.close()
+
+
+def test_two_servers_have_bridges_and_subnets_of_their_own(networks: Networks) -> None:
+    """Separate data roots run side by side and do not see each other's containers."""
+    other = Networks(Path("/nowhere/another"))
+    one, two = (n.allocate_endpoint(record_of(1))[0] for n in (networks, other))
+    assert one is not None
+    assert two is not None
+    assert (one.gateway, two.gateway) == ("172.17.0.1", "172.18.0.1")
+    assert one.bridge != two.bridge
+    other.release_endpoint(two)
+    other.close()
+
+
+@pytest.mark.skipif(shutil.which("nft") is None, reason="needs nft: apt-get install nftables")
+def test_kernel_lists_the_rules_as_we_print_them(world: World) -> None:
+    """`render_nft` says what the kernel has: nft, which knows nothing of us, reads the same table back."""
+    bridge = plan_bridge("br-test", ())
+    forwards = [
+        Forward(protocol=protocol, host_ip=host_ip, host_port=port, container_ip="172.17.0.2", container_port=port)
+        for port, (protocol, host_ip) in enumerate([("tcp", ""), ("udp", HOST), ("tcp", "127.0.0.1"), ("sctp", "0.0.0.0")], 1000)
+    ]
+    table = plan_table(bridge, forwards)
+    with netlink.open_netfilter_socket() as netfilter:
+        apply_table(netfilter, table)
+    listed = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+    assert re.sub(r"counter packets \d+ bytes \d+", "counter", listed) == render_nft(table)
+
+
+def test_table_is_replaced_whole_or_not_at_all(world: World) -> None:
+    """One wrong rule rolls the transaction back: the old table stands, and the error names the table."""
+    good = plan_table(plan_bridge("br-test", ()), ())
+    bad = Table(name="br-test", chains=(Chain(name="c", rules=(Rule(statements=(Jump("no such chain"),)),)),))
+    with netlink.open_netfilter_socket() as netfilter:
+        apply_table(netfilter, good)
+        with pytest.raises(FilterUnavailable, match="br-test"):
+            apply_table(netfilter, bad)
+        apply_table(netfilter, replace(good, chains=(*good.chains, Chain(name="still-works"))))
+
+
+def test_refusal_carries_the_kernels_own_words(world: World) -> None:
+    """NETLINK_EXT_ACK: an error number alone leaves people guessing."""
+    with netlink.open_route_socket() as route:
+        with pytest.raises(OSError, match="Nexthop has invalid gateway") as caught:
+            netlink.add_route(route, "198.51.100.1")
+        assert caught.value.filename == "default via 198.51.100.1"
+        with pytest.raises(FileExistsError):
+            netlink.create_bridge(route, "up0")
+        assert netlink.find_link(route, "nowhere") is None
+        assert netlink.delete_link(route, "nowhere") is False
