@@ -90,7 +90,7 @@ def _open_listeners(options: DaemonOptions) -> list[Listener]:
     listeners: list[Listener] = []
     try:
         for address in options.hosts:
-            listeners.append(open_listener(address, tls=None if address.startswith("unix://") else tls))
+            listeners += [open_listener(address, tls=None if address.startswith("unix://") else tls)]
     except BaseException:
         for listener in listeners:
             listener.socket.close()
