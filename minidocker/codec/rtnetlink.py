@@ -34,8 +34,8 @@ from minidocker.errors import InvalidParameter
 
 __all__ = [
     "LINK_NAME_MAX_BYTES", "Link", "LinkAddress", "Route", "Rtm", "add_address_request", "add_route_request",
-    "change_link_request", "create_bridge_request", "create_veth_request", "delete_link_request", "get_link_request",
-    "list_addresses_request", "list_links_request", "list_routes_request", "parse_link", "parse_link_address",
+    "change_link_request", "create_bridge_request", "create_veth_request", "delete_link_request",
+    "disable_ipv6_address_request", "get_link_request", "list_addresses_request", "list_links_request", "list_routes_request", "parse_link", "parse_link_address",
     "parse_mac_address", "parse_route",
 ]  # fmt: skip
 
@@ -56,6 +56,8 @@ RTN_UNICAST: Final = 1
 RTEXT_FILTER_SKIP_STATS: Final = 8
 """Leave the counters out of a description of a link: most of its bytes."""
 VETH_INFO_PEER: Final = 1
+INET6_ADDR_GEN_MODE: Final = 8
+"""How a link gets its first IPv6 address by itself; 1 is "not at all"."""
 
 
 class Rtm(IntEnum):
@@ -83,6 +85,7 @@ class Ifla(IntEnum):
     MASTER = 10
     LINKINFO = 18
     IFALIAS = 20
+    AF_SPEC = 26
     NET_NS_FD = 28
     EXT_MASK = 29
     NUM_TX_QUEUES = 31
@@ -246,6 +249,13 @@ def change_link_request(
         if number is not None:
             attributes.append((kind, _U32.pack(number)))
     return Message(type=Rtm.NEWLINK, body=_link_body(attributes, index=index, up=up))
+
+
+def disable_ipv6_address_request(link: str | int) -> Message:
+    """Ask that *link* gets no IPv6 address by itself when it comes up: it has none then, and the IPv4 rules say all."""
+    index, attributes = _selector(link)
+    mode: AttributeValue = ((AF_INET6, ((INET6_ADDR_GEN_MODE, b"\x01"),)),)
+    return Message(type=Rtm.NEWLINK, body=_link_body((*attributes, (Ifla.AF_SPEC, mode)), index=index))
 
 
 def delete_link_request(link: str | int) -> Message:

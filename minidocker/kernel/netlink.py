@@ -37,6 +37,7 @@ from minidocker.codec.rtnetlink import (
     create_bridge_request,
     create_veth_request,
     delete_link_request,
+    disable_ipv6_address_request,
     get_link_request,
     list_addresses_request,
     list_links_request,
@@ -195,9 +196,12 @@ def create_veth(
     request(sock, message, subject=host_name)
 
 
-def set_link_up(sock: socket.socket, link: str | int) -> None:
-    """Switch *link* on."""
-    request(sock, change_link_request(link, up=True), subject=str(link))
+def set_link_up(sock: socket.socket, link: str | int, *, ipv6: bool = True) -> None:
+    """Switch *link* on; without *ipv6* it makes itself no link-local address."""
+    up = change_link_request(link, up=True)
+    # first the mode, then up: the address is made at the moment in which the link comes up
+    messages = (up,) if ipv6 else (disable_ipv6_address_request(link), up)
+    request(sock, *messages, subject=str(link))
 
 
 def set_loopback_up(sock: socket.socket) -> None:

@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from errno import EPERM, EPROTONOSUPPORT
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ import pytest
 from minidocker.codec.nftables import Chain, Jump, Rule, Table, render_nft
 from minidocker.container.record import ContainerRecord, NetworkEndpoint, State, Status
 from minidocker.engine.networks import Networks, plan_endpoint
+from minidocker.errors import HostError
 from minidocker.kernel import netlink
 from minidocker.kernel.flags import Clone
 from minidocker.kernel.namespaces import setns, unshare
@@ -343,3 +345,74 @@ def test_refusal_carries_the_kernels_own_words(world: World) -> None:
             netlink.create_bridge(route, "up0")
         assert netlink.find_link(route, "nowhere") is None
         assert netlink.delete_link(route, "nowhere") is False
+
+
+def test_link_without_ipv6_comes_up_without_an_address_of_its_own(world: World) -> None:
+    """A network that is IPv4 only must not be reachable over link-local IPv6, past every IPv4 rule (CVE-2024-32473)."""
+    with inside(world.outside), netlink.open_route_socket() as route:
+        netlink.create_veth(route, host_name="a6", container_name="b6", container_netns_fd=world.outside)
+        netlink.create_veth(route, host_name="a4", container_name="b4", container_netns_fd=world.outside)
+        netlink.set_link_up(route, "b6")
+        netlink.set_link_up(route, "b4", ipv6=False)
+        addresses = {a.link_index for a in netlink.list_addresses(route)}
+        assert netlink.require_link(route, "b6").index in addresses
+        assert netlink.require_link(route, "b4").index not in addresses
+
+
+def test_client_on_the_host_reaches_the_proxys_listener(world: World, networks: Networks) -> None:
+    """127.0.0.1 and ::1 are left to the proxy: the filter cannot send what came from loopback into a bridge."""
+    wish = {"80/tcp": (PortBinding(host_port="8080"),)}
+    endpoint, listeners = networks.allocate_endpoint(record_of(1, port_bindings=wish))
+    assert endpoint is not None
+    for listener, address in zip(listeners, ("127.0.0.1", "::1"), strict=True):
+        with connected(world.host, address, 8080):
+            listener.settimeout(WAIT_S)
+            client, peer = listener.accept()
+            client.close()
+            assert peer[0] == address
+        listener.close()
+
+
+def test_host_without_packet_filter_runs_containers_with_a_warning(
+    world: World, networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No masquerade and no DNAT, but an address, neighbours and ports through the proxy; said once, in one sentence."""
+
+    def refuse() -> socket.socket:
+        raise OSError(EPROTONOSUPPORT, os.strerror(EPROTONOSUPPORT))
+
+    monkeypatch.setattr("minidocker.engine.networks.open_netfilter_socket", refuse)
+    wish = {"80/tcp": (PortBinding(host_port="8080"),)}
+    endpoint, listeners = networks.allocate_endpoint(record_of(1, port_bindings=wish))
+    assert endpoint is not None
+    assert endpoint.address == "172.17.0.2"
+    assert len(listeners) == 2
+    (warning,) = networks.warnings
+    assert "Protocol not supported" in warning
+    assert "through the proxy only" in warning
+    networks.release_endpoint(endpoint)
+    for listener in listeners:
+        listener.close()
+
+
+def test_ephemeral_ports_differ_and_skip_what_others_listen_on(world: World, networks: Networks) -> None:
+    """`-p 80` takes a dynamic port that really is free, the same one in both families."""
+    with bound(world.host, "0.0.0.0", 49154):
+        wish = {"80/tcp": (), "81/tcp": ()}
+        endpoint, listeners = networks.allocate_endpoint(record_of(1, port_bindings=wish))
+    assert endpoint is not None
+    assert [(p.container_port, p.host_port) for p in endpoint.ports] == [(80, 49153), (80, 49153), (81, 49155), (81, 49155)]
+    for listener in listeners:
+        listener.close()
+
+
+def test_bridge_without_the_rights_is_refused_with_a_way_out(world: World, networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence names the bridge and the networks that need none."""
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise PermissionError(EPERM, os.strerror(EPERM), BRIDGE_NAME)
+
+    monkeypatch.setattr(netlink, "create_bridge", refuse)
+    with pytest.raises(HostError, match="make bridge") as caught:
+        networks.allocate_endpoint(record_of(1))
+    assert "--network none" in caught.value.hint
