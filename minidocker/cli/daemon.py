@@ -1,6 +1,6 @@
 """`daemon`: start the server in the foreground, or stop one.
 
-Acts. This module reads the command line and leaves; `minidocker.engine.daemon` is the server. Chapter 5.
+Acts. This module reads the command line and leaves; `minidocker.api.daemon` is the server. Chapter 5.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read_daemon_options(options: Options, uid: int) -> DaemonOptions:
         hosts=hosts,
         data_root=options.text("data-root") or default_data_root(uid, os.environ),
         exec_root=options.text("exec-root") or default_exec_root(uid, os.environ),
-        pidfile=options.text("pidfile") or default_pidfile(uid, os.environ),
+        pidfile=_pidfile_of(options, uid),
         tls=options.switch("tls") or options.switch("tlsverify"),
         tls_verify=options.switch("tlsverify"),
         tls_ca_cert=options.text("tlscacert"),
@@ -69,7 +69,7 @@ def daemon(session: Session, options: Options) -> int:
         return _stop(_pidfile_of(options, uid))
     if uid != 0:
         raise Unavailable("start a server: containers need root here", hint="run it as `sudo python3 -m minidocker daemon`")
-    from minidocker.engine.daemon import run_daemon
+    from minidocker.api.daemon import run_daemon
 
     return run_daemon(read_daemon_options(options, uid)) or 0
 

@@ -12,16 +12,16 @@ from typing import Final
 from minidocker.cgroup.limits import check_resources
 from minidocker.container.names import compose_name
 from minidocker.container.plan import MASKED_PATHS, READONLY_PATHS
-from minidocker.container.record import ContainerRecord, MountPoint
+from minidocker.container.record import ContainerRecord
 from minidocker.engine.engine import Engine, now, publish_container_event
 from minidocker.engine.images import require_image
 from minidocker.engine.mounts import resolve_mounts
-from minidocker.errors import InvalidParameter, NotFound
+from minidocker.errors import InvalidParameter
 from minidocker.ids import short_id
 from minidocker.image.copy import copy_layers
 from minidocker.spec.container import DEFAULT_SHM_BYTES, ContainerConfig, CreateRequest, HostConfig, LogConfig, RestartPolicy
 
-__all__ = ["create_container", "merge_config"]
+__all__ = ["compose_record", "create_container", "merge_config", "remove_anonymous_volumes"]
 
 _NAME: Final = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _LOG_DRIVERS: Final = ("json-file", "none", "local")
@@ -35,6 +35,27 @@ def create_container(engine: Engine, request: CreateRequest, *, name: str = "", 
         Conflict: the name is taken.
         InvalidParameter: the request contradicts itself or the machine.
     """
+    record = compose_record(engine, request, name=name)
+    directory = engine.containers.directory / record.id
+    try:
+        _make_directory(engine, record)
+        handle = engine.containers.add(record)
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        remove_anonymous_volumes(engine, record)
+        raise
+    publish_container_event(engine, handle, "create")
+    return record.id, _warnings(record.host_config, platform)
+
+
+def compose_record(engine: Engine, request: CreateRequest, *, name: str) -> ContainerRecord:
+    """Return the record that *request* describes, completed from the image and with Docker's defaults.
+
+    Volumes that it names exist afterwards; nothing else is touched.
+
+    Raises:
+        NotFound, InvalidParameter: as `create_container`.
+    """
     if name and not _NAME.fullmatch(name):
         raise InvalidParameter(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
     image = require_image(engine, request.config.image)
@@ -45,21 +66,11 @@ def create_container(engine: Engine, request: CreateRequest, *, name: str = "", 
     host_config = _complete_host_config(request.host_config, version=engine.layout.version)
     check_resources(host_config, cpus=engine.host.cpus)
     _check_host_config(host_config)
-    record = ContainerRecord(
+    return ContainerRecord(
         id=container_id, name=name.removeprefix("/") or _free_name(engine), created=now(), image_id=image.id, config=config,
         host_config=host_config, networking=request.networking_config, layers=engine.images.ensure_layers(image),
         driver=engine.driver, mounts=resolve_mounts(engine, config, host_config),
     )  # fmt: skip
-    directory = engine.containers.directory / container_id
-    try:
-        _make_directory(engine, record)
-        handle = engine.containers.add(record)
-    except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
-        _remove_anonymous(engine, record.mounts)
-        raise
-    publish_container_event(engine, handle, "create")
-    return container_id, _warnings(host_config, platform)
 
 
 def _free_name(engine: Engine) -> str:
@@ -80,13 +91,11 @@ def _make_directory(engine: Engine, record: ContainerRecord) -> None:
         copy_layers(engine.data_root / "layers", record.layers, directory / "rootfs")
 
 
-def _remove_anonymous(engine: Engine, mounts: tuple[MountPoint, ...]) -> None:
-    for mount in mounts:
+def remove_anonymous_volumes(engine: Engine, record: ContainerRecord) -> None:
+    """Remove the volumes that were made for a record which never became a container."""
+    for mount in record.mounts:
         if mount.anonymous:
-            try:
-                engine.volumes.remove(mount.name)
-            except NotFound:
-                continue
+            engine.volumes.remove(mount.name)
 
 
 def merge_config(asked: ContainerConfig, image: ContainerConfig) -> ContainerConfig:

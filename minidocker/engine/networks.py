@@ -2,7 +2,7 @@
 
 Acting. `Networks` is the only owner of the server's bridge and of its table in the packet filter. What is in use follows
 from the endpoints of running containers, which their records keep; nothing else is stored. A monitor performs the steps
-of `plan_endpoint` while init mounts. Any thread may call; one lock orders them, and no call waits for a container.
+of `minidocker.engine.endpoint` while init mounts. Any thread may call; one lock orders them, and no call waits for a container.
 
 Rule: the bridge costs a start of the first container two milliseconds, the server's start nothing; when the server
 ends and no container is left, neither is the bridge. Chapter 9.
@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Final
 from minidocker.container.record import ContainerRecord, NetworkEndpoint, PublishedPort
 from minidocker.errors import HostError, NotFound
 from minidocker.kernel.netlink import open_netfilter_socket, open_route_socket
-from minidocker.kernel.steps import AddAddress, AddRoute, CreateVeth, SetLinkUp, Step
 from minidocker.network.apply import (
     FilterUnavailable,
     apply_table,
@@ -45,11 +44,7 @@ from minidocker.network.rules import Forward, plan_table
 if TYPE_CHECKING:
     from minidocker.engine.engine import Engine
 
-__all__ = ["CONTAINER_LINK", "Networks", "list_networks", "network_of", "plan_endpoint", "require_network", "write_name_files"]
-
-CONTAINER_LINK: Final = "eth0"
-"""Name of the card inside a container."""
-
+__all__ = ["Networks", "list_networks", "network_of", "require_network", "write_name_files"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Member:
@@ -343,24 +338,6 @@ def _describe_member(member: _Member) -> NetworkMember:
     return NetworkMember(
         name=member.container_name, endpoint_id=endpoint.endpoint_id, mac_address=endpoint.mac_address,
         ipv4_address=f"{endpoint.address}/{endpoint.prefix_length}",
-    )  # fmt: skip
-
-
-def plan_endpoint(endpoint: NetworkEndpoint) -> tuple[Step, ...]:
-    """Return the monitor's steps that connect a container; none for `host` and `none`."""
-    if not endpoint.bridge:
-        return ()
-    return (
-        CreateVeth(
-            host_name=endpoint.host_link, container_name=CONTAINER_LINK, bridge=endpoint.bridge, mac_address=endpoint.mac_address,
-            why="a cable: one plug in the host's bridge, the other made right inside the container",
-        ),
-        AddAddress(
-            link=CONTAINER_LINK, address=f"{endpoint.address}/{endpoint.prefix_length}",
-            why="its own address; the prefix length says who is a neighbour on the bridge",
-        ),
-        SetLinkUp(link=CONTAINER_LINK, why="a new card is off; a route needs it on"),
-        AddRoute(gateway=endpoint.gateway, why="everybody else is reached through the host"),
     )  # fmt: skip
 
 

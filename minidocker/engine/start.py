@@ -23,12 +23,13 @@ from minidocker.container.plan import DEFAULT_DEVICES, DeviceNode, Surroundings,
 from minidocker.container.protocol import Exited, Failed, Launch, Started
 from minidocker.container.record import ContainerRecord, NetworkEndpoint, Status, move_state
 from minidocker.container.seccomp import compile_profile, default_profile, parse_profile
+from minidocker.engine.endpoint import plan_endpoint
 from minidocker.engine.engine import Engine, now, publish_container_event
 from minidocker.engine.monitors import MonitorLink, bind_monitor_socket, connect_monitor, read_exit_file
-from minidocker.engine.networks import plan_endpoint, write_name_files
+from minidocker.engine.networks import write_name_files
 from minidocker.engine.store import Handle
 from minidocker.engine.wait import ExitResult, resolve_waiters
-from minidocker.errors import Conflict, HostError, InvalidParameter, MinidockerError, NotFound, NotModified
+from minidocker.errors import Conflict, HostError, InvalidParameter, MinidockerError, NotModified
 
 __all__ = ["start_container", "group_name", "link_monitor", "seccomp_program", "settle_exit", "start_handle", "surroundings_of"]
 
@@ -126,14 +127,14 @@ def _find_devices(record: ContainerRecord) -> tuple[DeviceNode, ...]:
             for name in files:
                 path = f"{directory}/{name}"
                 if name not in ("console", "ptmx") and path not in found:
-                    found |= {path: d for d in _read_device(path, path, "rwm")}
+                    found.update((d.path, d) for d in _read_device(path, path, "rwm"))
     for mapping in record.host_config.devices:
         nodes = _read_device(mapping.path_on_host, mapping.path_in_container or mapping.path_on_host, mapping.cgroup_permissions)
         if not nodes:
             raise InvalidParameter(
                 f'error gathering device information while adding custom device "{mapping.path_on_host}": no such file or directory'
             )
-        found |= {d.path: d for d in nodes}
+        found.update((d.path, d) for d in nodes)
     return tuple(found.values())
 
 

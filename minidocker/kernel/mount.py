@@ -33,7 +33,7 @@ class _OpenHow(ctypes.Structure):
 
 
 def mount(source: str | None, target: str, *, fstype: str = "", flags: Ms = Ms(0), data: str = "") -> None:
-    """Attach a file system, a bind or a new propagation to *target*; see mount(2)."""
+    """Attach a file system, a bind or a new propagation to *target*, as mount(2) does."""
     words = [os.fsencode(word) if word else None for word in (source, fstype, data)]
     check("mount", lambda: LIBC.mount(words[0], os.fsencode(target), words[1], int(flags), words[2]), path=target)
 

@@ -1,0 +1,81 @@
+"""`run --explain` and `run --dry-run`: print the steps of a container, with reasons and chapters.
+
+With a server the plan is the server's own, from its image and its machine. With `--dry-run` there is none: the plan is computed
+here, on any system, for a plain Linux with cgroup v2; the image's defaults are unknown then, and said so. Chapter 6.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+
+from minidocker.cgroup.layout import EXAMPLE_LAYOUT
+from minidocker.cgroup.limits import check_resources, plan_cgroup, plan_join, plan_limits, plan_view
+from minidocker.container.host import EXAMPLE_HOST
+from minidocker.container.plan import Surroundings, compute_granted_capabilities, plan_container
+from minidocker.container.record import ContainerRecord
+from minidocker.container.seccomp import compile_profile, default_profile
+from minidocker.engine.endpoint import EXAMPLE_ENDPOINT, plan_endpoint
+from minidocker.errors import InvalidParameter
+from minidocker.ids import short_id
+from minidocker.kernel.explain import explain_steps
+from minidocker.kernel.steps import Step
+from minidocker.spec.container import read_create_request
+from minidocker.spec.record import Json, read_record, render_record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minidocker.cli.client import Client
+
+__all__ = ["explain_run", "plan_dry_run"]
+
+EXAMPLE_ID = "0123456789ab" + "0" * 52
+"""The id of a container that is never made."""
+UNKNOWN_COMMAND = ("(the image's command)",)
+EXAMPLE_DIRECTORY = f"/var/lib/minidocker/containers/{EXAMPLE_ID}"
+
+
+def explain_run(body: dict[str, Json], image: str, dry_run: bool, form: str, client: Client | None) -> None:
+    """Print the plan for the create request *body*: to standard output for a dry run, else beside the container's output.
+
+    Raises:
+        InvalidParameter: a *form* other than `text` and `json`.
+    """
+    if form not in ("text", "json"):
+        raise InvalidParameter(f"explain as `{form}`: there are `text` and `json`")
+    steps = plan_dry_run(body) if client is None else _ask_server(client, body)
+    text = json.dumps([render_record(step) for step in steps], indent=2) + "\n" if form == "json" else explain_steps(steps)
+    if dry_run and form == "text":
+        text = f"# the steps of a container from image `{image}`, on a plain Linux with cgroup v2; nothing was done\n{text}"
+    (sys.stdout if dry_run else sys.stderr).write(text)
+
+
+def _ask_server(client: Client, body: dict[str, Json]) -> tuple[Step, ...]:
+    answer = client.post("/minidocker/explain", body=body)
+    return tuple(read_record(Step, step) for step in answer) if isinstance(answer, list) else ()  # type: ignore[arg-type]  # a union
+
+
+def plan_dry_run(body: dict[str, Json]) -> tuple[Step, ...]:
+    """Return the steps of *body* on the example machine."""
+    request = read_create_request(body)
+    config, host_config = request.config, request.host_config
+    check_resources(host_config, cpus=EXAMPLE_HOST.cpus * 1024)
+    record = ContainerRecord(
+        id=EXAMPLE_ID, name="example", created="", image_id="", layers=("layer-of-the-image",), host_config=host_config,
+        endpoint=EXAMPLE_ENDPOINT if host_config.network_mode in ("", "default", "bridge") else None,
+        config=replace(config, hostname=config.hostname or short_id(EXAMPLE_ID), cmd=config.cmd or UNKNOWN_COMMAND),
+    )  # fmt: skip
+    name = f"minidocker/{EXAMPLE_ID}"
+    capabilities = frozenset(compute_granted_capabilities(record, EXAMPLE_HOST))
+    program = compile_profile(
+        default_profile(), capabilities=capabilities, machine=EXAMPLE_HOST.machine, kernel=EXAMPLE_HOST.kernel
+    )
+    around = Surroundings(
+        directory=EXAMPLE_DIRECTORY, layers_directory="/var/lib/minidocker/layers",
+        cgroup_setup=(*plan_cgroup(EXAMPLE_LAYOUT, name), *plan_limits(host_config, EXAMPLE_LAYOUT, name)),
+        cgroup_join=plan_join(EXAMPLE_LAYOUT, name), cgroup_view=plan_view(EXAMPLE_LAYOUT, writable=host_config.privileged),
+        network=plan_endpoint(record.endpoint) if record.endpoint else (),
+        seccomp_program=b"" if host_config.privileged else program,
+    )  # fmt: skip
+    return plan_container(record, EXAMPLE_HOST, around)

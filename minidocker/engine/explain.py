@@ -1,0 +1,33 @@
+"""`run --explain`: the steps that a request would become on this machine, without doing any."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from dataclasses import replace
+
+from minidocker.container.plan import plan_container
+from minidocker.engine.create import compose_record, remove_anonymous_volumes
+from minidocker.engine.engine import Engine
+from minidocker.engine.start import surroundings_of
+from minidocker.kernel.steps import Step
+from minidocker.spec.container import CreateRequest
+
+__all__ = ["explain_request"]
+
+
+def explain_request(engine: Engine, request: CreateRequest) -> tuple[Step, ...]:
+    """Return the plan for *request*: an address and ports are taken for a moment and given back.
+
+    Raises:
+        NotFound, InvalidParameter, HostError: what creating or starting it would raise.
+    """
+    record = compose_record(engine, request, name="")
+    with ExitStack() as undo:
+        undo.callback(remove_anonymous_volumes, engine, record)
+        endpoint, sockets = engine.networks.allocate_endpoint(record)
+        for held in sockets:
+            undo.enter_context(closing(held))
+        if endpoint is not None:
+            undo.callback(engine.networks.release_endpoint, endpoint)
+        record = replace(record, endpoint=endpoint)
+        return plan_container(record, engine.host, surroundings_of(engine, record))
