@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from minidocker.cgroup.layout import CgroupLayout
 from minidocker.errors import HostError, InvalidParameter
 from minidocker.kernel.flags import Ms
-from minidocker.kernel.steps import JoinCgroup, MakeCgroup, MakeSymlink, Mount, Step, WriteCgroup
+from minidocker.kernel.steps import JoinCgroup, LimitDevices, MakeCgroup, MakeSymlink, Mount, Step, WriteCgroup
 from minidocker.spec.container import HostConfig
 
 __all__ = [
@@ -72,11 +72,11 @@ def plan_join(layout: CgroupLayout, name: str) -> tuple[Step, ...]:
 
 
 def plan_device_rules(layout: CgroupLayout, name: str, rules: tuple[str, ...]) -> tuple[Step, ...]:
-    """Return the steps that let group *name* use the devices in *rules* (`c 1:3 rwm`) and no others; v1 only.
-
-    Version 2 has no files for this: an eBPF program decides there.
-    """
-    directory = layout.directory("devices", name) if layout.version == 1 else None
+    """Return the steps that let group *name* use the devices in *rules* (`c 1:3 rwm`) and no others."""
+    if layout.version == 2:
+        why = "no device but those of the list: v2 asks a program instead of reading files"
+        return (LimitDevices(path=f"{layout.hierarchies[0].mount_point}/{name}", rules=rules, why=why),)
+    directory = layout.directory("devices", name)
     if directory is None:
         return ()
     deny = WriteCgroup(path=f"{directory}/devices.deny", value="a", why="no device at all …")

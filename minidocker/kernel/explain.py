@@ -12,7 +12,7 @@ from typing import assert_never
 
 from minidocker.kernel.flags import describe_flags
 from minidocker.kernel.steps import (
-    AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LoadSeccomp,
+    AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LimitDevices, LoadSeccomp,
     MakeCgroup, MakeConsole, MakeDevice, MakeDirectory, MakeSymlink, MaskPath, Mount, NoNewPrivileges, PivotRoot,
     PopulateVolume, ReadonlyPath, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
     Synchronise, Unshare, WriteCgroup, WriteSysctl, actor_of,
@@ -48,6 +48,8 @@ def describe_step(step: Step) -> Explanation:
             return Explanation(what=f"write {step.value!r} > {step.path}", chapter=CGROUPS)
         case JoinCgroup():
             return Explanation(what=f"write '0' > {step.path}/cgroup.procs", chapter=CGROUPS)
+        case LimitDevices():
+            return Explanation(what=f"bpf(attach device program to {step.path}, {len(step.rules)} rules)", chapter=CGROUPS)
         case ForkInit():
             return Explanation(what="fork()", chapter=PROCESS)
         case Unshare():

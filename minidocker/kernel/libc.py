@@ -48,9 +48,9 @@ _SIGNATURES: Final[dict[str, tuple[object, ...]]] = {
 }
 
 _MACHINE_NUMBERS: Final = {
-    "x86_64": {"pivot_root": 155, "seccomp": 317, "close_range": 436, "openat2": 437, "keyctl": 250, "mount_setattr": 442,
+    "x86_64": {"pivot_root": 155, "seccomp": 317, "bpf": 321, "close_range": 436, "openat2": 437, "keyctl": 250, "mount_setattr": 442,
                "open_tree": 428, "move_mount": 429},
-    "aarch64": {"pivot_root": 41, "seccomp": 277, "close_range": 436, "openat2": 437, "keyctl": 219, "mount_setattr": 442,
+    "aarch64": {"pivot_root": 41, "seccomp": 277, "bpf": 280, "close_range": 436, "openat2": 437, "keyctl": 219, "mount_setattr": 442,
                 "open_tree": 428, "move_mount": 429},
 }  # fmt: skip
 """Numbers of `<asm/unistd.h>` for the calls that libc has no wrapper for."""

@@ -19,11 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Protocol, assert_never
 
-from minidocker.kernel import capabilities, mount, namespaces, netlink, process, seccomp, terminal
+from minidocker.codec.ebpf import assemble_device_program, parse_device_rule
+from minidocker.kernel import bpf, capabilities, mount, namespaces, netlink, process, seccomp, terminal
 from minidocker.kernel.copy import copy_tree_contents
 from minidocker.kernel.flags import Clone, Ms
 from minidocker.kernel.steps import (
-    Actor, AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LoadSeccomp,
+    Actor, AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LimitDevices, LoadSeccomp,
     MakeCgroup, MakeConsole, MakeDevice, MakeDirectory, MakeSymlink, MaskPath, Mount, NoNewPrivileges, PivotRoot,
     PopulateVolume, ReadonlyPath, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
     Synchronise, Unshare, WriteCgroup, WriteSysctl,
@@ -146,7 +147,7 @@ def perform_init_step(step: Step, context: InitContext) -> None:
             _set_user(step, context)
         case Exec():
             context.execute(step, context)
-        case MakeCgroup() | WriteCgroup() | ForkInit() | CreateVeth() | AddAddress() | SetLinkUp() | AddRoute():
+        case MakeCgroup() | WriteCgroup() | LimitDevices() | ForkInit() | CreateVeth() | AddAddress() | SetLinkUp() | AddRoute():
             raise AssertionError(f"{type(step).__name__} is a step of the monitor")
         case _:
             assert_never(step)
@@ -313,6 +314,8 @@ def perform_monitor_step(step: Step, context: MonitorContext) -> None:
             _make_cgroup(step)
         case WriteCgroup():
             _write_cgroup(step)
+        case LimitDevices():
+            bpf.attach_device_program(step.path, assemble_device_program([parse_device_rule(rule) for rule in step.rules]))
         case Unshare(actor=Actor.MONITOR):
             namespaces.unshare(step.namespaces)
         case Join(actor=Actor.MONITOR):

@@ -28,7 +28,7 @@ from minidocker.kernel.flags import Clone, Ms, Rlimit
 
 __all__ = [
     "Actor", "AddAddress", "AddRoute", "BindDevice", "CreateVeth", "DropCapabilities", "Exec", "ForkInit", "Join",
-    "JoinCgroup", "LoadSeccomp", "MakeCgroup", "MakeConsole", "MakeDevice", "MakeDirectory", "MakeSymlink", "MaskPath", "Mount",
+    "JoinCgroup", "LimitDevices", "LoadSeccomp", "MakeCgroup", "MakeConsole", "MakeDevice", "MakeDirectory", "MakeSymlink", "MaskPath", "Mount",
     "NoNewPrivileges", "PivotRoot", "PopulateVolume", "ReadonlyPath", "SetHostname", "SetLinkUp", "SetLoopbackUp", "SetOomScore",
     "SetRlimit", "SetUser", "Step", "Synchronise", "Unshare", "WriteCgroup", "WriteSysctl", "actor_of",
 ]  # fmt: skip
@@ -63,6 +63,16 @@ class WriteCgroup:
     value: str
     optional: bool = False
     """Whether a kernel without this file (swap accounting off) is good enough."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitDevices:
+    """Attach a program to a v2 control group that allows the devices in *rules* (`c 1:3 rwm`) and no others."""
+
+    TAGGED: ClassVar[bool] = True
+    path: str
+    rules: tuple[str, ...]
     why: str = ""
 
 
@@ -384,14 +394,14 @@ class Exec:
 
 
 Step = (
-    MakeCgroup | WriteCgroup | ForkInit | JoinCgroup | Unshare | Join | CreateVeth | AddAddress | SetLinkUp
+    MakeCgroup | WriteCgroup | LimitDevices | ForkInit | JoinCgroup | Unshare | Join | CreateVeth | AddAddress | SetLinkUp
     | SetLoopbackUp | AddRoute | SetHostname | Mount | MakeDirectory | PopulateVolume | MakeDevice | BindDevice | MakeSymlink | PivotRoot | MakeConsole
     | WriteSysctl | ReadonlyPath | MaskPath | SetRlimit | SetOomScore | Synchronise | NoNewPrivileges | LoadSeccomp
     | DropCapabilities | SetUser | Exec
 )  # fmt: skip
 """Any step."""
 
-_MONITOR_STEPS = (MakeCgroup, WriteCgroup, ForkInit, CreateVeth, AddAddress, SetLinkUp, AddRoute)
+_MONITOR_STEPS = (MakeCgroup, WriteCgroup, LimitDevices, ForkInit, CreateVeth, AddAddress, SetLinkUp, AddRoute)
 
 
 def actor_of(step: Step) -> Actor:
