@@ -7,6 +7,7 @@ runtime specification, "Linux container configuration", and pivot_root(2), capab
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -191,9 +192,10 @@ def _plan_root(record: ContainerRecord, around: Surroundings) -> Iterator[Step]:
     root = _root_of(record, around)
     if record.driver == "overlay2":
         lower = ":".join(reversed(record.layers))
+        own = posixpath.relpath(around.directory, around.layers_directory)  # all names together must fit in one page
         yield Mount(
             source="overlay", target=root, fstype="overlay", host_target=True, cwd=around.layers_directory,
-            data=f"lowerdir={lower},upperdir={around.directory}/upper,workdir={around.directory}/work",
+            data=f"lowerdir={lower},upperdir={own}/upper,workdir={own}/work",
             why="the image's layers, read-only and shared, under one writable directory of this container",
         )  # fmt: skip
     else:
@@ -237,7 +239,7 @@ def _plan_kernel_mounts(record: ContainerRecord, around: Surroundings) -> Iterat
 def _plan_devices(around: Surroundings) -> Iterator[Step]:
     for d in around.devices:
         why = "a device that cannot do harm" if d in DEFAULT_DEVICES else "asked for with --device or --privileged"
-        yield MakeDevice(path=d.path, kind=d.kind, major=d.major, minor=d.minor, mode=d.mode, why=why)
+        yield MakeDevice(path=d.path, type=d.kind, major=d.major, minor=d.minor, mode=d.mode, why=why)
     for path, target in _DEVICE_LINKS.items():
         yield MakeSymlink(path=path, target=target, why="a name that programs expect")
 

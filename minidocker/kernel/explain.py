@@ -75,7 +75,7 @@ def describe_step(step: Step) -> Explanation:
         case PopulateVolume():
             return Explanation(what=f"copy {step.path} -> {step.volume}, if that is empty", chapter=NAMESPACES)
         case MakeDevice():
-            return Explanation(what=f"mknod {step.path} {step.kind} {step.major} {step.minor}", chapter=NAMESPACES)
+            return Explanation(what=f"mknod {step.path} {step.type} {step.major} {step.minor}", chapter=NAMESPACES)
         case BindDevice():
             return Explanation(what=f"mount({step.host_path}, {step.path}, BIND)", chapter=NAMESPACES)
         case MakeSymlink():

@@ -224,7 +224,7 @@ def _open_parent(root_fd: int, path: str) -> tuple[int, str]:
 def _make_device(step: MakeDevice, root_fd: int) -> None:
     parent, name = _open_parent(root_fd, step.path)
     try:
-        kind = stat.S_IFBLK if step.kind == "b" else stat.S_IFCHR
+        kind = stat.S_IFBLK if step.type == "b" else stat.S_IFCHR
         os.mknod(name, kind | step.mode, os.makedev(step.major, step.minor), dir_fd=parent)
         os.chmod(f"{mount.fd_path(parent)}/{name}", step.mode)  # mknod's mode went through the umask
     finally:

@@ -225,7 +225,7 @@ class MakeDevice:
 
     TAGGED: ClassVar[bool] = True
     path: str
-    kind: str
+    type: str
     """`c` or `b`."""
     major: int
     minor: int

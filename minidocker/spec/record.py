@@ -179,6 +179,7 @@ def _writer_of(kind: type) -> Writer:
 def _record_writer(kind: type) -> Writer:
     keys = _keys_of(kind)
     tag = {"Kind": kind.__name__} if getattr(kind, "TAGGED", False) else {}
+    assert not (tag and any(key == "Kind" for _, key, _ in keys)), "a field would overwrite the tag"
 
     def write(record: Any) -> Json:
         document: dict[str, Json] = dict(tag)
