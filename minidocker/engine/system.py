@@ -75,7 +75,7 @@ def system_info(engine: Engine) -> dict[str, Json]:
     return {
         "ID": _server_id(engine),
         **_count_containers(engine),
-        "Images": len(engine.images.list()),
+        "Images": len(engine.images.all()),
         "Driver": engine.driver,
         "DriverStatus": [["Backing Filesystem", _backing_filesystem(engine.data_root)]],
         "Plugins": {
