@@ -14,12 +14,10 @@ from minidocker.api.request import Request, query_flag, query_int, query_text, q
 from minidocker.api.response import Answer, Hijack, Response, StreamResponse, render_json, stream_type
 from minidocker.api.router import Route
 from minidocker.api.streams import render_log_chunks, wait_for_client
-from minidocker.container.record import Status
-from minidocker.engine.attach import AttachOptions, attach_container, resize_container
+from minidocker.engine.attach import AttachOptions, reserve_attach, resize_container
 from minidocker.engine.containers import require_container
 from minidocker.engine.logs import LogOptions, read_logs
 from minidocker.engine.wait import Waiter, wait_container
-from minidocker.errors import Conflict
 from minidocker.spec.record import Json
 
 if TYPE_CHECKING:
@@ -47,16 +45,12 @@ def _wait_chunks(waiter: Waiter, client_fd: int) -> Iterator[bytes]:
 def attach(engine: Engine, request: Request) -> Answer:
     """Connect the client to a container's streams."""
     record = require_container(engine, request.parameters["id"])
-    if record.state.status is Status.PAUSED:
-        raise Conflict(f"container {record.id} is paused, unpause the container before attach")
-    if record.state.status is Status.RESTARTING:
-        raise Conflict(f"container {record.id} is restarting, wait until the container is running")
     options = AttachOptions(
         stdin=query_flag(request, "stdin"), stdout=query_flag(request, "stdout"), stderr=query_flag(request, "stderr"),
         stream=query_flag(request, "stream"), logs=query_flag(request, "logs"), detach_keys=query_text(request, "detachKeys"),
     )  # fmt: skip
     return Hijack(
-        take=lambda connection_fd: attach_container(engine, record.id, options, connection_fd),
+        take=reserve_attach(engine, record.id, options).arrive,
         content_type=stream_type(tty=record.config.tty, version=request.version),
         is_terminal=record.config.tty,
     )

@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -25,7 +25,7 @@ from minidocker.errors import MinidockerError
 from minidocker.kernel import process
 from minidocker.kernel.mount import open_in_root
 from minidocker.kernel.perform import Identity, InitContext, perform_init_step
-from minidocker.kernel.steps import Actor, Exec, SetUser, Step, actor_of
+from minidocker.kernel.steps import Actor, Exec, PivotRoot, SetUser, Step, actor_of
 
 __all__ = ["run_init"]
 
@@ -64,13 +64,14 @@ class _MonitorChannel:
 
 
 def run_init(
-    steps: Sequence[Step], connection: socket.socket, *, session: str, stdio: Sequence[int], staging_root: str
+    steps: Sequence[Step], connection: socket.socket, *, session: str, stdio: Sequence[int], pidfds: Mapping[int, int]
 ) -> NoReturn:
     """Perform init's share of *steps* and become the command.
 
     Preconditions:
         Runs in the child, right after the fork.
         *stdio* are descriptors for 0, 1 and 2; empty when `MakeConsole` makes them.
+        *pidfds* are open descriptors of the processes whose namespaces are joined, by host pid.
     """
     process.set_title("md:init")
     step: Step | None = None
@@ -80,8 +81,9 @@ def run_init(
             os.dup2(fd, number)
         process.join_session_keyring(f"_ses.{session}")
         context = InitContext(
-            channel=_MonitorChannel(connection), find_identity=_find_identity, execute=_execute, staging_root=staging_root
-        )
+            channel=_MonitorChannel(connection), find_identity=_find_identity, execute=_execute, pidfds=pidfds,
+            staging_root=next((step.root for step in steps if isinstance(step, PivotRoot)), ""),
+        )  # fmt: skip
         for step in steps:
             if actor_of(step) is Actor.INIT:
                 perform_init_step(step, context)

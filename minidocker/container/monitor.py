@@ -42,7 +42,7 @@ from minidocker.container.protocol import (
 from minidocker.container.session import Client, Session
 from minidocker.kernel import process
 from minidocker.kernel.perform import MonitorContext, perform_monitor_step
-from minidocker.kernel.steps import PivotRoot, Step, Synchronise
+from minidocker.kernel.steps import Join, Step, Synchronise
 from minidocker.network.proxy import PortProxy
 from minidocker.spec.record import render_record
 
@@ -79,13 +79,14 @@ class _Birth:
         """Make the streams, fork init, keep our ends."""
         stdio = [] if self.session.tty else self._make_pipes()
         self._connection, child_connection = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        root = next((step.root for step in self._steps if isinstance(step, PivotRoot)), "")
+        # Host pids mean nothing inside a pid namespace: whoever is to be joined is opened out here.
+        joined = {step.pid: os.pidfd_open(step.pid) for step in self._steps if isinstance(step, Join)}
         self.pid = os.fork()
         if self.pid == 0:
             self._connection.close()
-            run_init(self._steps, child_connection, session=self.session.name, stdio=stdio, staging_root=root)
+            run_init(self._steps, child_connection, session=self.session.name, stdio=stdio, pidfds=joined)
         child_connection.close()
-        for fd in self._child_ends:
+        for fd in (*self._child_ends, *joined.values()):
             os.close(fd)
         return self.pid
 

@@ -1,16 +1,22 @@
 """`docker attach`: connect a client's socket to a container's streams.
 
 The server writes the HTTP header, then the socket itself goes to the monitor: the server is not in the data path, and an
-attached terminal survives the server. A client that attaches before the start waits here.
+attached terminal survives the server. That takes two moves, because `docker run` starts the container as soon as it has seen the
+header: `reserve_attach` before the header makes sure that a start waits for this client, `AttachingClient.arrive` brings the
+socket after it.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+from minidocker.codec.frames import encode_frame
+from minidocker.container.logs import read_entries
 from minidocker.container.protocol import MAIN, Attach, Resize
 from minidocker.container.record import Status
 from minidocker.engine.engine import Engine, publish_container_event
@@ -19,7 +25,10 @@ from minidocker.errors import Conflict
 if TYPE_CHECKING:
     from minidocker.engine.monitors import MonitorLink
 
-__all__ = ["AttachOptions", "PendingAttach", "attach_container", "resize_container"]
+__all__ = ["AttachOptions", "AttachingClient", "reserve_attach", "resize_container"]
+
+ARRIVAL_LIMIT_S: Final = 2.0
+"""How long a start waits for a client that has reserved its place; the header's way takes well under a millisecond."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,51 +43,94 @@ class AttachOptions:
     detach_keys: str = ""
 
 
-class PendingAttach:
-    """A client that attached before the container was started."""
+class AttachingClient:
+    """A client between its request and the monitor."""
 
-    def __init__(self, request: Attach, fd: int) -> None:
-        """Keep *fd*, which is ours."""
-        self._request, self._fd = request, fd
+    def __init__(self, request: Attach) -> None:
+        """Wait for both: the client's socket, and a monitor to give it to."""
+        self._request = request
+        self._lock = threading.Lock()
+        self._arrived = threading.Event()
+        self._link: MonitorLink | None = None
+        self._fd = -1
+        self._closed = False
 
-    def hand_over(self, link: MonitorLink) -> None:
-        """Give the client to the monitor."""
-        with suppress(OSError):  # the monitor ended already; the start will say so
-            link.attach(self._request, self._fd)
-        self.close()
+    def arrive(self, fd: int) -> None:
+        """The client's socket is *fd*; a copy is taken, the caller closes its own."""
+        with self._lock:
+            if not self._closed:
+                self._fd = os.dup(fd)
+                self._give_away()
+        self._arrived.set()
 
-    def close(self) -> None:
-        """Let the client go."""
+    def hand_over(self, link: MonitorLink, *, wait_s: float = 0.0) -> None:
+        """Give the client to the monitor behind *link*, now or when it arrives; wait up to *wait_s* for it."""
+        self._arrived.wait(wait_s)
+        with self._lock:
+            self._link = link
+            self._give_away()
+
+    def _give_away(self) -> None:
+        if self._link is not None and self._fd >= 0:
+            with suppress(OSError):  # the monitor ended already: the client sees the end of its connection
+                self._link.attach(self._request, self._fd)
+            self._close_fd()
+
+    def _close_fd(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
+    def close(self) -> None:
+        """Let the client go."""
+        with self._lock:
+            self._closed = True
+            self._close_fd()
 
-def attach_container(engine: Engine, reference: str, options: AttachOptions, connection_fd: int) -> None:
-    """Connect the client whose socket is *connection_fd*; a copy is taken, the caller closes its own.
+
+class _LogReader(AttachingClient):
+    """A client that only wants what a container has written so far."""
+
+    def __init__(self, path: Path, streams: frozenset[int], *, tty: bool) -> None:
+        super().__init__(Attach())
+        self._path, self._streams, self._tty = path, streams, tty
+
+    def arrive(self, fd: int) -> None:
+        with suppress(FileNotFoundError, BrokenPipeError), open(self._path, "rb") as log, os.fdopen(os.dup(fd), "wb") as client:
+            for entry, _offset in read_entries(log.fileno()):
+                if self._tty or entry.stream in self._streams:
+                    client.write(entry.text if self._tty else encode_frame(entry.stream, entry.text))
+
+
+def reserve_attach(engine: Engine, reference: str, options: AttachOptions) -> AttachingClient:
+    """Return the place of a client that is about to arrive; a container that does not run waits for it at its start.
 
     Raises:
-        Conflict: the container is paused.
+        Conflict: the container is paused or about to be restarted.
     """
     handle = engine.containers.require(reference)
-    request = Attach(
-        stdin=options.stdin and handle.record.config.open_stdin, stdout=options.stdout, stderr=options.stderr,
-        stream=options.stream, logs=options.logs, detach_keys=options.detach_keys,
-    )  # fmt: skip
+    config = handle.record.config
     with handle.lock:
         status = handle.record.state.status
         if status is Status.PAUSED:
             raise Conflict(f"container {handle.record.id} is paused, unpause the container before attach")
         if status is Status.RESTARTING:
             raise Conflict(f"container {handle.record.id} is restarting, wait until the container is running")
-        client = PendingAttach(request, os.dup(connection_fd))
+        publish_container_event(engine, handle, "attach")
+        if handle.link is None and not options.stream:
+            streams = frozenset(n for n, wanted in ((1, options.stdout), (2, options.stderr)) if wanted and options.logs)
+            return _LogReader(handle.log_path, streams, tty=config.tty)
+        client = AttachingClient(
+            Attach(
+                stdin=options.stdin and config.open_stdin, stdout=options.stdout, stderr=options.stderr, stream=options.stream,
+                logs=options.logs, detach_keys=options.detach_keys,
+            )
+        )  # fmt: skip
         if handle.link is not None:
             client.hand_over(handle.link)
-        elif options.stream:
-            handle.pending.append(client)
         else:
-            client.close()
-        publish_container_event(engine, handle, "attach")
+            handle.pending.append(client)
+        return client
 
 
 def resize_container(engine: Engine, reference: str, *, rows: int, columns: int) -> None:

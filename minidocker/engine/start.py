@@ -23,6 +23,7 @@ from minidocker.container.plan import DEFAULT_DEVICES, DeviceNode, Surroundings,
 from minidocker.container.protocol import Exited, Failed, Launch, Started
 from minidocker.container.record import ContainerRecord, NetworkEndpoint, Status, move_state
 from minidocker.container.seccomp import compile_profile, default_profile, parse_profile
+from minidocker.engine.attach import ARRIVAL_LIMIT_S
 from minidocker.engine.endpoint import plan_endpoint
 from minidocker.engine.engine import Engine, now, publish_container_event
 from minidocker.engine.monitors import MonitorLink, bind_monitor_socket, connect_monitor, read_exit_file
@@ -210,7 +211,7 @@ def _launch(
     link = link_monitor(engine, handle, connected[0])
     pending, handle.pending = handle.pending, []
     for client in pending:
-        client.hand_over(link)
+        client.hand_over(link, wait_s=ARRIVAL_LIMIT_S)
     answer = link.start()
     return link, answer
 

@@ -22,7 +22,7 @@ from minidocker.kernel.durable import write_durably
 from minidocker.spec.record import read_record, render_record
 
 if TYPE_CHECKING:
-    from minidocker.engine.attach import PendingAttach
+    from minidocker.engine.attach import AttachingClient
     from minidocker.engine.exec import ExecRecord
     from minidocker.engine.monitors import MonitorLink
     from minidocker.engine.wait import Waiter
@@ -39,7 +39,7 @@ class Handle:
         self.lock = threading.RLock()
         self.link: MonitorLink | None = None
         self.waiters: list[Waiter] = []
-        self.pending: list[PendingAttach] = []
+        self.pending: list[AttachingClient] = []
         self.execs: dict[str, ExecRecord] = {}
         self.restart_timer: threading.Timer | None = None
 

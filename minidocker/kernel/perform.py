@@ -13,7 +13,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +66,8 @@ class InitContext:
     find_identity: Callable[[SetUser, int], Identity]
     """Looks a user up in the files below a root descriptor."""
     execute: Callable[[Exec, InitContext], NoReturn]
+    pidfds: Mapping[int, int] = field(default_factory=dict)
+    """Open descriptors of the processes that `Join` names, by host pid."""
     staging_root: str = ""
     """Host path of the tree that becomes the root."""
     root_fd: int = -1
@@ -99,7 +101,7 @@ def perform_init_step(step: Step, context: InitContext) -> None:
             if step.namespaces & Clone.NEWNET:
                 context.channel.announce_namespaces()
         case Join():
-            _join(step)
+            namespaces.setns(context.pidfds[step.pid], step.namespaces)
             if step.namespaces & Clone.NEWNS:
                 context.change_root()
         case SetHostname():
