@@ -2,7 +2,8 @@
 
 Acting. `Networks` is the only owner of the server's bridge and of its table in the packet filter. What is in use follows
 from the endpoints of running containers, which their records keep; nothing else is stored. A monitor performs the steps
-of `minidocker.engine.endpoint` while init mounts. Any thread may call; one lock orders them, and no call waits for a container.
+of `minidocker.engine.endpoint` while init mounts. Any thread may call; one lock orders them, and no call waits for a
+container.
 
 Rule: the bridge costs a start of the first container two milliseconds, the server's start nothing; when the server
 ends and no container is left, neither is the bridge. Chapter 9.
@@ -18,17 +19,18 @@ from collections.abc import Iterable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from minidocker.container.record import ContainerRecord, NetworkEndpoint, PublishedPort
 from minidocker.errors import HostError, NotFound
-from minidocker.kernel.netlink import open_netfilter_socket, open_route_socket
+from minidocker.kernel.netlink import list_links, open_netfilter_socket, open_route_socket
 from minidocker.network.apply import (
     FilterUnavailable,
     apply_table,
     find_bridge,
     list_taken_networks,
     read_host_resolv_conf,
+    remove_stale_ports,
     setup_bridge,
     teardown_bridge,
     teardown_table,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from minidocker.engine.engine import Engine
 
 __all__ = ["Networks", "list_networks", "network_of", "require_network", "write_name_files"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Member:
@@ -86,6 +89,9 @@ class Networks:
         self._netfilter: socket.socket | None = None
         self._has_filter = True
         self._members: dict[str, _Member] = {}
+        self._fading: dict[str, str] = {}
+        """Host links of containers that have ended, with their addresses: the kernel removes a link when the last process
+        of its namespace is gone, which is later than the container's end or, with `container:X`, much later."""
         self._next_port = EPHEMERAL_PORTS[0]
         self._has_ipv6: bool | None = None
         self._warnings: list[str] = []
@@ -116,7 +122,7 @@ class Networks:
             return NetworkEndpoint(network=name, network_id=network_id, endpoint_id=endpoint_id), []
         with self._lock:
             bridge = self._ensure_bridge()
-            in_use = {bridge.gateway, *(m.endpoint.address for m in self._members.values())}
+            in_use = {bridge.gateway, *(m.endpoint.address for m in self._members.values()), *self._fading_addresses()}
             address = choose_address(bridge.subnet, in_use)
             bound = self._bind_ports(record, endpoint_id, address)
             with ExitStack() as undo:
@@ -141,9 +147,14 @@ class Networks:
                 raise
 
     def release_endpoint(self, endpoint: NetworkEndpoint) -> None:
-        """Take back what `allocate_endpoint` gave; the veth pair has died with the container's namespace, or will."""
+        """Take back what `allocate_endpoint` gave; the kernel removes the veth pair with the container's namespace.
+
+        Deleting the pair here would do the same, but hold up everybody who touches a link for 20 to 60 ms.
+        """
         with self._lock:
             member = self._members.pop(endpoint.endpoint_id, None)
+            if member is not None:
+                self._fading[endpoint.host_link] = endpoint.address
             if member is None or not member.endpoint.ports or not self._has_filter or self._netfilter is None:
                 return
             with suppress(FilterUnavailable):  # its rules lead nowhere now; the next change takes them away
@@ -162,7 +173,8 @@ class Networks:
                     member = _Member(container_id=record.id, container_name=record.name, endpoint=record.endpoint)
                     self._members[record.endpoint.endpoint_id] = member
             if running:
-                self._ensure_bridge()
+                bridge = self._ensure_bridge()
+                remove_stale_ports(self._routes(), bridge.name, keep={m.endpoint.host_link for m in self._members.values()})
             else:
                 self._remove_bridge()
 
@@ -175,6 +187,13 @@ class Networks:
                 if sock is not None:
                     sock.close()
             self._route = self._netfilter = self._bridge = None
+
+    def _fading_addresses(self) -> Iterable[str]:
+        """Return the addresses that a namespace still has whose container has ended."""
+        if self._fading:
+            present = {link.name for link in list_links(self._routes())}
+            self._fading = {name: address for name, address in self._fading.items() if name in present}
+        return self._fading.values()
 
     # -- the bridge --------------------------------------------------------------------------------------------------
 

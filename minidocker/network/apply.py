@@ -8,6 +8,7 @@ only, and nothing is masqueraded. See rtnetlink(7), `ip-sysctl` in the kernel's 
 from __future__ import annotations
 
 import socket
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from minidocker.network.bridge import Bridge, adopt_bridge
 from minidocker.network.ipam import compute_mac_address
 
 __all__ = [
-    "FilterUnavailable", "apply_table", "find_bridge", "list_taken_networks", "read_host_resolv_conf", "setup_bridge",
-    "teardown_bridge", "teardown_table",
+    "FilterUnavailable", "apply_table", "find_bridge", "list_taken_networks", "read_host_resolv_conf", "remove_stale_ports",
+    "setup_bridge", "teardown_bridge", "teardown_table", "write_sysctl",
 ]  # fmt: skip
 
 SYSTEMD_STUB = "127.0.0.53"
@@ -44,7 +45,7 @@ def list_taken_networks(route: socket.socket, *, own: str) -> tuple[str, ...]:
 def find_bridge(route: socket.socket, name: str) -> Bridge | None:
     """Return the bridge called *name* as it stands in the kernel; one without an address is none."""
     link = netlink.find_link(route, name)
-    if link is None:
+    if link is None or link.kind != "bridge":
         return None
     addresses = netlink.list_addresses(route, family=AF_INET)
     subnet = next((a.address for a in addresses if a.link_index == link.index), None)
@@ -116,11 +117,22 @@ def _send(netfilter: socket.socket, name: str, batch: tuple[Message, ...]) -> No
 
 
 def teardown_bridge(route: socket.socket, name: str) -> bool:
-    """Delete a bridge, and return whether it was there.
+    """Delete a bridge, and return whether it was there; another kind of link with its name belongs to somebody else.
 
     Takes 20 to 60 ms, in which the kernel waits until no packet can be on it: never on the path of a command.
     """
-    return netlink.delete_link(route, name)
+    link = netlink.find_link(route, name)
+    return link is not None and link.kind == "bridge" and netlink.delete_link(route, link.index)
+
+
+def remove_stale_ports(route: socket.socket, bridge_name: str, *, keep: Collection[str]) -> tuple[str, ...]:
+    """Delete the veth pairs on a bridge that are not in *keep*, and return their names; each takes 20 to 60 ms."""
+    links = netlink.list_links(route)
+    index = next((link.index for link in links if link.name == bridge_name), 0)
+    stale = [link for link in links if index and link.master == index and link.kind == "veth" and link.name not in keep]
+    for link in stale:
+        netlink.delete_link(route, link.index)
+    return tuple(link.name for link in stale)
 
 
 def read_host_resolv_conf(etc: Path = Path("/etc"), run: Path = Path("/run")) -> str:

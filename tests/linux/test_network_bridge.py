@@ -24,7 +24,8 @@ import pytest
 
 from minidocker.codec.nftables import Chain, Jump, Rule, Table, render_nft
 from minidocker.container.record import ContainerRecord, NetworkEndpoint, State, Status
-from minidocker.engine.networks import Networks, plan_endpoint
+from minidocker.engine.endpoint import plan_endpoint
+from minidocker.engine.networks import Networks
 from minidocker.errors import HostError
 from minidocker.kernel import netlink
 from minidocker.kernel.flags import Clone
@@ -416,3 +417,46 @@ def test_bridge_without_the_rights_is_refused_with_a_way_out(world: World, netwo
     with pytest.raises(HostError, match="make bridge") as caught:
         networks.allocate_endpoint(record_of(1))
     assert "--network none" in caught.value.hint
+
+
+def test_address_is_given_out_again_when_its_cable_is_gone(networks: Networks) -> None:
+    """A container with `--network container:X` lives on in X's namespace: X's address must not get a second owner."""
+    first, _ = networks.allocate_endpoint(record_of(1))
+    assert first is not None
+    shared = connect_container(first)
+    networks.release_endpoint(first)
+    second, _ = networks.allocate_endpoint(record_of(2))
+    assert second is not None
+    assert second.address == "172.17.0.3"
+    os.close(shared)
+    with netlink.open_route_socket() as route:
+        netlink.delete_link(route, first.host_link)
+    third, _ = networks.allocate_endpoint(record_of(3))
+    assert third is not None
+    assert third.address == "172.17.0.2"
+
+
+def test_next_server_removes_cables_that_nobody_owns(networks: Networks) -> None:
+    """A server that was killed between making a pair and writing it down leaves one; the containers' own stay."""
+    owned, lost = (networks.allocate_endpoint(record_of(number))[0] for number in (1, 2))
+    assert owned is not None
+    assert lost is not None
+    namespaces = [connect_container(endpoint) for endpoint in (owned, lost)]
+    following = Networks(DATA_ROOT)
+    following.restore((replace(record_of(1), endpoint=owned, state=State(status=Status.RUNNING, pid=1)),))
+    with netlink.open_route_socket() as route:
+        assert netlink.find_link(route, owned.host_link) is not None
+        assert netlink.find_link(route, lost.host_link) is None
+    following.close()
+    for namespace in namespaces:
+        os.close(namespace)
+
+
+def test_link_of_another_kind_with_the_bridges_name_is_left_alone(networks: Networks) -> None:
+    """What we have not made we do not delete."""
+    with netlink.open_route_socket() as route:
+        namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        netlink.create_veth(route, host_name=BRIDGE_NAME, container_name="other", container_netns_fd=namespace)
+        os.close(namespace)
+        Networks(DATA_ROOT).restore(())
+        assert netlink.find_link(route, BRIDGE_NAME) is not None

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from minidocker.container.record import ContainerRecord, NetworkEndpoint
-from minidocker.engine.networks import Networks, network_of, plan_endpoint, write_name_files
+from minidocker.engine.endpoint import plan_endpoint
+from minidocker.engine.networks import Networks, network_of, write_name_files
 from minidocker.errors import NotFound
 from minidocker.kernel.steps import AddAddress, AddRoute, CreateVeth, SetLinkUp
 from minidocker.network.apply import read_host_resolv_conf
