@@ -11,7 +11,7 @@ ends and no container is left, neither is the bridge. Chapter 9.
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 import threading
 import time
@@ -117,7 +117,7 @@ class Networks:
         name = network_of(record)
         if not name:
             return None, []
-        network_id, endpoint_id = compute_network_id(name, self._data_root), secrets.token_hex(32)
+        network_id, endpoint_id = compute_network_id(name, self._data_root), os.urandom(32).hex()
         if name != "bridge":
             return NetworkEndpoint(network=name, network_id=network_id, endpoint_id=endpoint_id), []
         with self._lock:
