@@ -57,6 +57,7 @@ def plan_cgroup(layout: CgroupLayout, name: str) -> tuple[Step, ...]:
         MakeCgroup(
             path=f"{tree.mount_point}/{name}", root=tree.mount_point,
             controllers=tree.controllers if layout.version == 2 else (),
+            inherit=("cpuset.cpus", "cpuset.mems") if layout.version == 1 and "cpuset" in tree.controllers else (),
             why=f"a control group of its own to count and limit: {', '.join(tree.controllers) or 'membership'}",
         )
         for tree in layout.hierarchies

@@ -153,12 +153,8 @@ def _plan_birth(record: ContainerRecord, around: Surroundings) -> Iterator[Step]
     elif pid_mode == "container":
         yield Join(pid=pids["pid"], namespaces=Clone.NEWPID, actor=Actor.MONITOR, why="--pid: see that container's processes")
     yield ForkInit(why="from here on two processes work side by side")
-    yield from around.cgroup_join
     namespaces, joined = Clone.NEWNS, []
-    modes = (
-        (Clone.NEWUTS, "uts", config.uts_mode), (Clone.NEWIPC, "ipc", config.ipc_mode), (Clone.NEWNET, "net", config.network_mode),
-        (Clone.NEWCGROUP, "cgroup", config.cgroupns_mode),
-    )  # fmt: skip
+    modes = ((Clone.NEWUTS, "uts", config.uts_mode), (Clone.NEWIPC, "ipc", config.ipc_mode), (Clone.NEWNET, "net", config.network_mode))
     for flag, name, mode in modes:
         if _mode_of(mode) == "container":
             joined.append((flag, pids[name]))
@@ -166,10 +162,12 @@ def _plan_birth(record: ContainerRecord, around: Surroundings) -> Iterator[Step]
             namespaces |= flag
     for flag, pid in joined:
         yield Join(pid=pid, namespaces=flag, actor=Actor.INIT, why="share this namespace of the other container")
-    yield Unshare(
-        namespaces=namespaces, actor=Actor.INIT,
-        why="own mounts, names, message queues, network, and a cgroup tree whose root is the group just joined",
-    )  # fmt: skip
+    why = "own mounts, names, message queues and network; first of all, because the monitor waits to connect the network"
+    yield Unshare(namespaces=namespaces, actor=Actor.INIT, why=why)
+    yield from around.cgroup_join
+    if _mode_of(config.cgroupns_mode) != "host":
+        why = "a view of the control groups whose root is the group just joined"
+        yield Unshare(namespaces=Clone.NEWCGROUP, actor=Actor.INIT, why=why)
 
 
 def _plan_names(record: ContainerRecord) -> Iterator[Step]:

@@ -337,19 +337,19 @@ def perform_monitor_step(step: Step, context: MonitorContext) -> None:
 
 
 def _make_cgroup(step: MakeCgroup) -> None:
-    """Make the directory; v1 cpusets start empty and must be filled from above, v2 controllers must be handed down."""
-    root = Path(step.root)
-    ancestors = [root, *reversed([p for p in Path(step.path).parents if root in p.parents])]
-    for directory in (*ancestors[1:], Path(step.path)):
-        directory.mkdir(exist_ok=True)
-        for name in ("cpuset.cpus", "cpuset.mems"):
-            with suppress(FileNotFoundError):  # not a cpuset hierarchy
-                if not step.controllers and not (directory / name).read_bytes().strip():
-                    _write_file(str(directory / name), (directory.parent / name).read_text(encoding="ascii").strip())
-    for directory in ancestors if step.controllers else ():
+    """Make the directory and its parents; v1 cpusets must be filled from above, v2 controllers handed down."""
+    names = step.path.removeprefix(f"{step.root}/").split("/")
+    parent = step.root
+    for name in names:
+        directory = f"{parent}/{name}"
         for controller in step.controllers:
             with suppress(OSError):  # a busy or missing controller shows when a limit is written
-                _write_file(str(directory / "cgroup.subtree_control"), f"+{controller}")
+                _write_file(f"{parent}/cgroup.subtree_control", f"+{controller}")
+        with suppress(FileExistsError):
+            os.mkdir(directory)
+            for file in step.inherit:
+                _write_file(f"{directory}/{file}", Path(parent, file).read_text(encoding="ascii").strip())
+        parent = directory
 
 
 def _write_cgroup(step: WriteCgroup) -> None:

@@ -10,8 +10,8 @@ is born by `ForkInit` and becomes the container's command at `Exec`. They run si
 | monitor                              | init                                       |
 |--------------------------------------|--------------------------------------------|
 | `MakeCgroup`, `WriteCgroup`          |                                            |
-| `Unshare` (pid), `ForkInit`          | `JoinCgroup`, `Unshare` (the others)       |
-| `CreateVeth`, `AddAddress`, …        | `Mount`, `PivotRoot`, `MaskPath`, …        |
+| `Unshare` (pid), `ForkInit`          | `Unshare` (the others)                     |
+| `CreateVeth`, `AddAddress`, …        | `JoinCgroup`, `Mount`, `PivotRoot`, `MaskPath`, …        |
 | `Synchronise` ⇄                      | `Synchronise` ⇄                            |
 |                                      | `DropCapabilities`, `LoadSeccomp`, `Exec`  |
 
@@ -49,6 +49,8 @@ class MakeCgroup:
     path: str
     controllers: tuple[str, ...] = ()
     """v2: controllers to enable in every ancestor's `cgroup.subtree_control`."""
+    inherit: tuple[str, ...] = ()
+    """v1: files that start empty and must be filled from the parent's, `cpuset.cpus` and `cpuset.mems`."""
     root: str = "/sys/fs/cgroup"
     """The mount point of the hierarchy that *path* lies in."""
     why: str = ""

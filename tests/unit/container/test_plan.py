@@ -13,12 +13,14 @@ from minidocker.errors import InvalidParameter
 from minidocker.kernel.explain import explain_steps
 from minidocker.kernel.flags import Clone, Ms
 from minidocker.kernel.steps import (
-    Actor, DropCapabilities, Exec, ForkInit, Join, LoadSeccomp, MakeConsole, MaskPath, Mount, NoNewPrivileges, PivotRoot, SetHostname,
+    Actor, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LoadSeccomp, MakeConsole, MaskPath, Mount, NoNewPrivileges, PivotRoot, SetHostname,
     SetUser, Step, Synchronise, Unshare, actor_of,
 )  # fmt: skip
 from minidocker.spec.container import ContainerConfig, HostConfig, Ulimit
 
-AROUND = Surroundings(directory="/c", layers_directory="/l", seccomp_program=b"\0" * 8)
+AROUND = Surroundings(
+    directory="/c", layers_directory="/l", seccomp_program=b"\0" * 8, cgroup_join=(JoinCgroup(path="/g", why="counted"),)
+)
 
 
 def _record(host: HostConfig | None = None, mounts: tuple[MountPoint, ...] = (), **config: object) -> ContainerRecord:
@@ -57,6 +59,8 @@ def test_entrypoint_comes_before_the_command() -> None:
 
 
 ORDER = {
+    "network-namespace-before-cgroups": ((Unshare, {"actor": Actor.INIT}), (JoinCgroup, {}), "the monitor connects it meanwhile"),
+    "cgroup-namespace-after-joining": ((JoinCgroup, {}), (Unshare, {"namespaces": Clone.NEWCGROUP}), "its root is where we are"),
     "proc-after-pid-namespace": ((ForkInit, {}), (Mount, {"target": "/proc"}), "procfs shows the pid namespace it is mounted in"),
     "names-after-uts-namespace": ((Unshare, {"actor": Actor.INIT}), (SetHostname, {}), "or the host would be renamed"),
     "private-before-mounts": ((Mount, {"target": "/"}), (Mount, {"fstype": "overlay"}), "or the host would see our mounts"),
