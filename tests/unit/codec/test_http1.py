@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -46,8 +48,9 @@ def read_all(parser: MessageParser, pieces: list[bytes]) -> tuple[list[Event], s
         for piece in [*[p for p in pieces if p], b""]:
             parser.feed(piece)
             while (event := parser.next_event()) is not None:
-                if isinstance(event, Data) and events and isinstance(events[-1], Data):
-                    event = Data(events.pop().data + event.data)  # type: ignore[union-attr]  # it is Data
+                if isinstance(event, Data) and events and isinstance((last := events[-1]), Data):
+                    events.pop()
+                    event = Data(last.data + event.data)
                 events.append(event)
     except HttpError as error:
         return events, str(error)
@@ -60,7 +63,7 @@ def test_parser_given_any_chunking_gives_the_same_events(name: str, cuts: list[i
     """Bytes arrive in whatever pieces the network makes; a message must not depend on them."""
     message = MESSAGES[name]
     places = sorted({0, len(message), *(cut for cut in cuts if cut < len(message))})
-    pieces = [message[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [message[a:b] for a, b in pairwise(places)]
     assert read_all(RequestParser(), pieces) == read_all(RequestParser(), [message])
 
 
