@@ -1,0 +1,21 @@
+"""Images: a stack of layers, each a tar archive of changes, and a configuration that says how to run them.
+
+Invariant: everything is found by the digest of its bytes. A name points to a manifest, the manifest to a configuration and to
+layers, the configuration to the digests of the unpacked layers; so whoever holds the name's digest can check all of it. At rest
+the store is an OCI image layout, beside it one directory for each unpacked layer.
+
+Reading order:
+
+- `layer`: the identity of a layer on top of others (ChainID), and its directory
+- `extract`: a layer's archive becomes files, on directory descriptors, never by path
+- `copy`: stacked layers become one plain tree, for hosts without overlayfs
+- `compression`: which compression a stream has, found out from its first bytes
+- `layout`: the OCI image layout on disk: blobs and the index
+- `ingest`: how new content enters the store: temporary name, check, rename; or nothing at all
+- `store`: the images by id, name and prefix; tags; removal
+- `archive`: `docker save` and `docker load`
+- `importer`: `docker import`
+- `builtin`: the images `hello` and `toolbox`, which need no network
+
+Chapter 2.
+"""
