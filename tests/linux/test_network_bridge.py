@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import os
 import re
+import selectors
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from errno import EPERM, EPROTONOSUPPORT
 from pathlib import Path
@@ -34,6 +35,7 @@ from minidocker.kernel.steps import AddAddress, AddRoute, CreateVeth, SetLinkUp
 from minidocker.network.apply import FilterUnavailable, apply_table
 from minidocker.network.bridge import compute_bridge_name, plan_bridge
 from minidocker.network.ports import PortUnavailable
+from minidocker.network.proxy import PortProxy
 from minidocker.network.rules import Forward, plan_table
 from minidocker.spec.container import ContainerConfig, HostConfig, PortBinding
 
@@ -360,17 +362,34 @@ def test_link_without_ipv6_comes_up_without_an_address_of_its_own(world: World) 
         assert netlink.require_link(route, "b4").index not in addresses
 
 
-def test_client_on_the_host_reaches_the_proxys_listener(world: World, networks: Networks) -> None:
-    """127.0.0.1 and ::1 are left to the proxy: the filter cannot send what came from loopback into a bridge."""
+@pytest.mark.parametrize(("family", "address"), [(0, "127.0.0.1"), (1, "::1")], ids=["IPv4", "IPv6"])
+def test_client_on_the_host_is_served_by_the_proxy(world: World, networks: Networks, family: int, address: str) -> None:
+    """127.0.0.1 and IPv6 are left to the proxy: the filter cannot send them into an IPv4 bridge."""
     wish = {"80/tcp": (PortBinding(host_port="8080"),)}
     endpoint, listeners = networks.allocate_endpoint(record_of(1, port_bindings=wish))
     assert endpoint is not None
-    for listener, address in zip(listeners, ("127.0.0.1", "::1"), strict=True):
-        with connected(world.host, address, 8080):
-            listener.settimeout(WAIT_S)
-            client, peer = listener.accept()
-            client.close()
-            assert peer[0] == address
+    container = connect_container(endpoint)
+    watch = selectors.DefaultSelector()
+    received: list[bytes] = []
+    proxy = PortProxy(watch, listener=listeners.pop(family), target=(endpoint.address, 80))
+    with bound(container, "0.0.0.0", 80) as server, connected(world.host, address, 8080) as client, ExitStack() as connections:
+
+        def accept(_mask: int) -> None:
+            connection, peer = server.accept()
+            assert peer[0] == "172.17.0.1"
+            connections.enter_context(connection)
+            watch.register(connection, selectors.EVENT_READ, lambda _mask: received.append(connection.recv(10)))
+
+        watch.register(server, selectors.EVENT_READ, accept)
+        client.sendall(b"hello")
+        while not received:
+            for key, mask in watch.select(WAIT_S):
+                key.data(mask)
+        assert received == [b"hello"]
+        proxy.close()
+    watch.close()
+    os.close(container)
+    for listener in listeners:
         listener.close()
 
 
