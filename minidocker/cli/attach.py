@@ -77,7 +77,7 @@ def start(session: Session, options: Options) -> int:
             print(error.message, file=sys.stderr)
             failed.append(name)
     if failed:
-        print(f"failed to start containers: {', '.join(failed)}", file=sys.stderr)
+        print(f"Error: failed to start containers: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -37,7 +37,7 @@ ENTRIES = (
     Entry("containers", "PS", "List containers", "container ls", "container list", "container ps", "ps"),
     Entry("pull", "PULL", "Download an image from a registry", "image pull", "pull"),
     Entry("images", "IMAGES", "List images", "image ls", "image list", "images"),
-    Entry("system", "VERSION", "Show the version of client and server", "version"),
+    Entry("system", "VERSION_COMMAND", "Show the version of client and server", "version"),
     Entry("system", "INFO", "Display system-wide information", "system info", "info"),
     Entry("attach", "ATTACH", "Attach local standard input, output, and error streams to a running container", "container attach", "attach"),
     Entry("run", "CREATE", "Create a new container", "container create", "create"),

@@ -42,7 +42,7 @@ def parse_filters(texts: Sequence[str]) -> str:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals:
-            raise UsageError(f'invalid argument "{text}" for "-f, --filter" flag: invalid filter \'{text}\'')
+            raise UsageError(f'invalid argument "{text}" for "-f, --filter" flag: bad format of filter (expected name=value)')
         filters.setdefault(key.strip().lower(), {})[value.strip()] = True
     import json
 
@@ -113,7 +113,7 @@ def container_row(container: Json, *, now: float, truncate: bool = True) -> dict
         "Mounts": ",".join(_shorten(name, 15) if truncate else name for name in mounts),
         "LocalVolumes": str(sum(text_at(mount, "Driver") == "local" for mount in maps_at(container, "Mounts"))),
         "Networks": ",".join(map_at(container, "NetworkSettings", "Networks")),
-        "Platform": "",
+        "Platform": None,
     }
 
 
@@ -135,7 +135,7 @@ def ps(session: Session, options: Options) -> int:
     if last > 0:
         query["limit"] = str(last)
     template = options.text("format")
-    sizes = options.switch("size") or ".Size" in template
+    sizes = options.switch("size") or ".Size" in template or "{{json" in template.replace(" ", "")
     if sizes:
         query["size"] = "1"
     if options.texts("filter"):

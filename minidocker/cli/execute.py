@@ -59,7 +59,7 @@ def _variables(options: Options) -> list[str]:
     try:
         return read_variables(options.texts("env-file"), options.texts("env"), Surroundings(os.environ, os.getcwd(), _read_text))
     except ValueError as error:
-        raise UsageError(str(error), prefix=True) from error
+        raise UsageError(str(error), prefix=True, brief=True) from error
 
 
 def _read_text(path: str) -> str:

@@ -21,12 +21,15 @@ __all__ = [
 class UsageError(MinidockerError):
     """The command line cannot be understood; answered with the usage line of the command."""
 
-    def __init__(self, message: str, *, exit_status: int = 125, prefix: bool = False, verb: str = "Run") -> None:
-        """Keep how Docker words this mistake: with the program's name or not, `Run '…'` or `See '…'`."""
+    def __init__(
+        self, message: str, *, exit_status: int = 125, prefix: bool = False, verb: str = "Run", brief: bool = False
+    ) -> None:
+        """Keep how Docker words this mistake: with the program's name, the usage line (unless *brief*), `Run` or `See`."""
         super().__init__(message)
         self.exit_status = exit_status
         self.prefix = prefix
         self.verb = verb
+        self.brief = brief
 
 
 class HelpRequested(Exception):

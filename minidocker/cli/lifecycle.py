@@ -24,13 +24,16 @@ __all__ = ["KILL", "PAUSE", "RENAME", "RESTART", "RM", "STOP", "UNPAUSE", "WAIT"
 
 
 def for_each(names: Iterable[str], act: Callable[[str], str]) -> int:
-    """Print what *act* returns for each of *names*, then what failed; return the exit status."""
+    """Print what *act* returns for each of *names*, if anything, then what failed; return the exit status."""
     failures = []
     for name in names:
         try:
-            print(act(name), flush=True)
+            done = act(name)
         except DaemonError as error:
             failures.append(error.message)
+        else:
+            if done:
+                print(done, flush=True)
     for failure in failures:
         print(failure, file=sys.stderr)
     return 1 if failures else 0
@@ -81,7 +84,11 @@ def unpause(session: Session, options: Options) -> int:
 def rename(session: Session, options: Options) -> int:
     """Give a container another name."""
     old, new = options.arguments
-    session.client().call("POST", f"/containers/{old}/rename", {"name": new}).read()
+    try:
+        session.client().call("POST", f"/containers/{old}/rename", {"name": new}).read()
+    except DaemonError as error:
+        print(f"{error.message}\nError: failed to rename container named {old}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -99,6 +106,7 @@ def remove(session: Session, options: Options) -> int:
                 raise
             # `rm -f` of what does not exist succeeds, but says so.
             print(error.message, file=sys.stderr)
+            return ""
         return name
 
     return for_each(options.arguments, delete)

@@ -13,6 +13,10 @@ from minidocker.cli.commands import GROUPS, find_entry
 from minidocker.cli.flags import HelpRequested, Options, UsageError, parse_flags
 from minidocker.errors import MinidockerError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
 __all__ = ["main"]
 
 EXIT_INTERRUPTED = 130
@@ -70,7 +74,7 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "help":
         words = [*words[1:], "--help"]
     if words[0] in GROUPS:
-        return _run_command(" ".join(words[:2]), words[2:], options) if len(words) > 1 else _show_group(words[0])
+        return _run_command(" ".join(words[:2]), words[2:], options) if len(words) > 1 else _show_group(words[0], sys.stderr)
     return _run_command(words[0], words[1:], options)
 
 
@@ -101,24 +105,24 @@ def _run_command(name: str, words: list[str], options: Options | None) -> int:
 
 def _explain_usage(error: UsageError, name: str, usage: str) -> int:
     start = "minidocker: " if error.prefix else ""
-    print(
-        f"{start}{error.message}\n\nUsage:  {name} {usage}".rstrip() + f"\n\n{error.verb} '{name} --help' for more information",
-        file=sys.stderr,
-    )
+    parts = [f"{start}{error.message}", f"Usage:  {name} {usage}".rstrip(), f"{error.verb} '{name} --help' for more information"]
+    if error.brief:
+        del parts[1]
+    print("\n\n".join(parts), file=sys.stderr)
     return error.exit_status
 
 
-def _show_group(group: str) -> int:
+def _show_group(group: str, out: TextIO) -> int:
     from minidocker.cli.usage import render_group_help
 
-    print(render_group_help(group))
+    print(render_group_help(group), file=out)
     return 0
 
 
 def _unknown_command(name: str) -> int:
     group, _, rest = name.partition(" ")
     if rest in ("--help", "-h", "help"):
-        return _show_group(group)
+        return _show_group(group, sys.stdout)
     if not rest and name in ("--help", "-h"):
         return _dispatch(["--help"])
     lines = [f"minidocker: unknown command: minidocker {name}", ""]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 
-from minidocker.cli.client import DaemonError
 from minidocker.cli.command import Command
 from minidocker.cli.fields import number_at, text_at, value_at
 from minidocker.cli.flags import BOOL, STRING, Flag
@@ -51,7 +50,7 @@ def read_progress(lines: Iterable[bytes]) -> Iterator[Json]:
     """Yield the objects of a progress stream, one per line.
 
     Raises:
-        DaemonError: the stream reports a failure, which comes after the status line.
+        PeerError: the stream reports a failure, which comes after the status line.
     """
     import json
 
@@ -64,7 +63,7 @@ def read_progress(lines: Iterable[bytes]) -> Iterator[Json]:
             raise PeerError(f"read progress: not JSON: `{line[:60]!r}`") from error
         failure = text_at(event, "errorDetail", "message") or text_at(event, "error")
         if failure:
-            raise DaemonError(failure, 500)
+            raise PeerError(failure)
         yield event
 
 

@@ -101,12 +101,12 @@ def _request_body(options: Options) -> dict[str, Json]:
         UsageError: a flag or the image's name is wrong.
     """
     if options.text("pull") not in ("always", "missing", "never"):
-        raise UsageError(f"invalid pull option: '{options.text('pull')}': must be one of \"always\", \"missing\" or \"never\"", prefix=True)
+        raise UsageError(f"invalid pull option: '{options.text('pull')}': must be one of \"always\", \"missing\" or \"never\"", prefix=True, brief=True)
     body = build_create_body(options, Surroundings(os.environ, os.getcwd(), _read_text))
     try:
         split_image_name(options.arguments[0])
     except InvalidParameter as error:
-        raise UsageError(error.message, prefix=True) from error
+        raise UsageError(error.message, prefix=True, brief=True) from error
     return body
 
 
@@ -145,7 +145,7 @@ def create_container(client: Client, options: Options, body: dict[str, Json]) ->
     """
     cidfile = options.text("cidfile")
     if cidfile and os.path.exists(cidfile):
-        raise UsageError(f"container ID file found, make sure the other container isn't running or delete {cidfile}", prefix=True)
+        raise UsageError(f"container ID file found, make sure the other container isn't running or delete {cidfile}", prefix=True, brief=True)
     query: dict[str, str | list[str]] = {key: options.text(key) for key in ("name", "platform") if options.text(key)}
     if options.text("pull") == "always":
         _pull(client, options)

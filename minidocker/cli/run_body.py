@@ -95,7 +95,7 @@ def build_create_body(options: Options, around: Surroundings) -> dict[str, Json]
         if endpoints:
             body["NetworkingConfig"] = {"EndpointsConfig": endpoints}
     except ValueError as error:
-        raise UsageError(str(error), prefix=True) from error
+        raise UsageError(str(error), prefix=True, brief=True) from error
     return body
 
 

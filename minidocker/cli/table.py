@@ -6,6 +6,8 @@ takes `table`, `json`, a template, or `table` and a template; only templates imp
 
 from __future__ import annotations
 
+from minidocker.errors import InvalidParameter
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,9 +20,9 @@ COLUMN_MINIMUM = 10
 COLUMN_GAP = 3
 
 
-def render_table(rows: Sequence[Sequence[str]]) -> str:
+def render_table(rows: Sequence[Sequence[str]], *, minimum: int = COLUMN_MINIMUM) -> str:
     """Return *rows*, the header first, as lines of padded columns."""
-    widths = [max(COLUMN_MINIMUM, max(map(len, column)) + COLUMN_GAP) for column in zip(*rows, strict=True)]
+    widths = [max(minimum, max(map(len, column)) + COLUMN_GAP) for column in zip(*rows, strict=True)]
     return "\n".join(
         "".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)) + row[-1] for row in rows
     )
@@ -42,22 +44,30 @@ def render_list(
     if template == "json":
         import json
 
-        return "\n".join(json.dumps(_plain(row), ensure_ascii=False, separators=(",", ":"), sort_keys=True) for row in rows)
-    from minidocker.cli.template import parse_template, unescape
+        from minidocker.cli.output import escape_html
+
+        texts = (json.dumps(_plain(row), ensure_ascii=False, separators=(",", ":"), sort_keys=True) for row in rows)
+        return "\n".join(map(escape_html, texts))
+    return _render_template(rows, headers, template)
+
+
+def _render_template(rows: Sequence[Mapping[str, Value]], headers: Mapping[str, str], template: str) -> str:
+    from minidocker.cli.template import TemplateError, parse_template, unescape
 
     text = unescape(template.strip())
-    if not text.startswith("table"):
-        compiled = parse_template(text)
-        return "\n".join(compiled.render(dict(row)) for row in rows)
-    compiled = parse_template(text.removeprefix("table").strip())
-    lines = [compiled.render(dict(values)) for values in (_header_row(rows, headers), *rows)]
-    return render_table([line.split("\t") for line in lines])
+    as_table = text.startswith("table")
+    try:
+        compiled = parse_template(text.removeprefix("table").strip(), absent="can't evaluate field {} in this list")
+        lines = [compiled.render(dict(sorted(row.items()))) for row in ((_header_row(headers), *rows) if as_table else rows)]
+    except TemplateError as error:
+        raise InvalidParameter(f"failed to {'parse' if error.parsing else 'execute'} template: {error.message}") from error
+    return render_table([line.split("\t") for line in lines]) if as_table else "\n".join(lines)
 
 
 def _plain(row: Mapping[str, Value]) -> dict[str, Value]:
     return {key: value for key, value in row.items() if not callable(value)}
 
 
-def _header_row(rows: Sequence[Mapping[str, Value]], headers: Mapping[str, str]) -> dict[str, Value]:
+def _header_row(headers: Mapping[str, str]) -> dict[str, Value]:
     """Return the headers as a row; a field that takes arguments, such as `.Label`, heads its column with them."""
     return {**headers, "Label": lambda *names: str(names[0]) if names else "LABEL"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from minidocker.cli.commands import ENTRIES, GROUPS, Entry
 from minidocker.cli.flags import BOOL, LIST, STRING, Flag
 
@@ -85,6 +83,8 @@ def _render_rows(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def _render_flags(flags: Iterable[Flag]) -> str:
+    import textwrap
+
     shown = sorted((flag for flag in flags if not flag.hidden), key=lambda flag: flag.name)
     heads = [
         ("  " + (f"-{flag.short}, " if flag.short else "    ") + f"--{flag.name} {flag.kind.word}").rstrip()
