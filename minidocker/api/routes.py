@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from minidocker.api import container_streams, containers, exec, networks, system, teaching, volumes
+from minidocker.api import container_streams, containers, disk_usage, exec, images, networks, system, teaching, volumes
 from minidocker.api.request import Request
 from minidocker.api.response import Response, json_response
 from minidocker.api.router import Handler, Route
@@ -65,10 +65,12 @@ def _refusals(lines: tuple[str, ...], handler: Handler) -> tuple[Route, ...]:
 
 ROUTES: Final = (
     *system.ROUTES,
+    *disk_usage.ROUTES,
     *teaching.ROUTES,
     *containers.ROUTES,
     *container_streams.ROUTES,
     *exec.ROUTES,
+    *images.ROUTES,
     *volumes.ROUTES,
     *networks.ROUTES,
     Route(method="GET", pattern="/plugins", handler=list_plugins),
