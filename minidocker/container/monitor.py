@@ -330,9 +330,9 @@ class _Monitor:
         exited = Exited(exit_code=exit_code, oom_killed=oom_killed, finished_at=format_time(time.time_ns()))
         self._keep(exited)
         self._remove_cgroups()
-        self._tell_all(exited)
-        for proxy in self._proxies:
+        for proxy in self._proxies:  # before the news, because a restart binds the same ports
             proxy.close()
+        self._tell_all(exited)
         self._finished = True
 
     def _read_oom_kills(self) -> int:

@@ -63,7 +63,7 @@ def compose_record(engine: Engine, request: CreateRequest, *, name: str) -> Cont
     config = _complete_config(merge_config(request.config, image.config.config), request.host_config, container_id)
     if not (config.entrypoint or config.cmd):
         raise InvalidParameter("no command specified", hint="name one after the image")
-    host_config = _complete_host_config(request.host_config, version=engine.layout.version)
+    host_config = _name_shared_containers(engine, _complete_host_config(request.host_config, version=engine.layout.version))
     check_resources(host_config, cpus=engine.host.cpus)
     _check_host_config(host_config)
     return ContainerRecord(
@@ -156,6 +156,16 @@ def _complete_host_config(host: HostConfig, *, version: int) -> HostConfig:
         masked_paths=host.masked_paths if host.masked_paths is not None else (() if privileged else MASKED_PATHS),
         readonly_paths=host.readonly_paths if host.readonly_paths is not None else (() if privileged else READONLY_PATHS),
     )
+
+
+def _name_shared_containers(engine: Engine, host: HostConfig) -> HostConfig:
+    """Write the id of each container whose namespace is shared: its name may be another's tomorrow."""
+
+    def name(mode: str) -> str:
+        kind, colon, reference = mode.partition(":")
+        return f"container:{engine.containers.require(reference).record.id}" if kind == "container" and colon else mode
+
+    return replace(host, network_mode=name(host.network_mode), pid_mode=name(host.pid_mode), ipc_mode=name(host.ipc_mode))
 
 
 def _check_host_config(host: HostConfig) -> None:

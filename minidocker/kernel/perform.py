@@ -329,7 +329,7 @@ def perform_monitor_step(step: Step, context: MonitorContext) -> None:
         case AddAddress():
             netlink.add_address(_container_route(context), step.link, step.address)
         case SetLinkUp():
-            netlink.set_link_up(_container_route(context), step.link)
+            netlink.set_link_up(_container_route(context), step.link, ipv6=False)  # rules are for IPv4 (CVE-2024-32473)
         case AddRoute():
             netlink.add_route(_container_route(context), step.gateway, destination=step.destination)
         case _:
