@@ -6,6 +6,8 @@ Two requests, because the first gives the client an id before it gives its conne
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING, Final
 
 from minidocker.api.render_exec import render_exec
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from minidocker.engine.engine import Engine
 
 __all__ = ["ROUTES"]
+
+NEWS_TIMEOUT_S: Final = 1.0
+"""How long the end of a process may be known to its monitor and not yet to the server."""
 
 
 def create(engine: Engine, request: Request) -> Response:
@@ -76,7 +81,21 @@ def _console_size(options: dict[str, Json]) -> tuple[int, int]:
 
 def inspect(engine: Engine, request: Request) -> Response:
     """Show an exec, with its exit code when it has ended."""
-    return json_response(render_exec(require_exec(engine, request.parameters["id"])))
+    return json_response(render_exec(_settle(engine, request.parameters["id"])))
+
+
+def _settle(engine: Engine, exec_id: str) -> ExecRecord:
+    """Return the record of an exec as soon as it tells the truth.
+
+    `docker exec` asks for the exit code the moment its output ends. The monitor has sent it by then, but the thread that
+    notes it here may come second; a process that is gone and yet noted as running means: wait for that thread.
+    """
+    deadline = time.monotonic() + NEWS_TIMEOUT_S
+    while True:
+        record = require_exec(engine, exec_id)
+        if not record.running or (record.pid and os.path.exists(f"/proc/{record.pid}")) or time.monotonic() > deadline:
+            return record
+        time.sleep(0.0005)
 
 
 def resize(engine: Engine, request: Request) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +35,7 @@ class Waiter:
         self.condition = condition
         self.result: ExitResult | None = None
         self._event = os.eventfd(0, os.EFD_CLOEXEC)
+        self._lock = threading.Lock()
 
     def fileno(self) -> int:
         """Return the descriptor to select on."""
@@ -42,15 +43,17 @@ class Waiter:
 
     def resolve(self, result: ExitResult) -> None:
         """Set the result, once."""
-        if self.result is None:
-            self.result = result
-            with suppress(OSError):  # closed by a client that has gone
-                os.eventfd_write(self._event, 1)
+        with self._lock:
+            if self.result is None:
+                self.result = result
+                if self._event >= 0:  # else closed by a client that has gone
+                    os.eventfd_write(self._event, 1)
 
     def close(self) -> None:
         """Give the descriptor back."""
-        os.close(self._event)
-        self._event = -1
+        with self._lock:  # a number that is closed may be somebody else's the next moment
+            os.close(self._event)
+            self._event = -1
 
 
 def wait_container(engine: Engine, reference: str, condition: str) -> Waiter:
