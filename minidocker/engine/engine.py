@@ -121,7 +121,7 @@ def can_stack_overlays(directory: Path) -> bool:
 def _try_overlay(probe: str) -> bool:
     try:
         namespaces.unshare(Clone.NEWNS)
-        mount.mount(None, "/", flags=Ms.PRIVATE | Ms.REC)
+        mount.separate_mounts(Ms.PRIVATE)
         data = f"lowerdir={probe}/lower,upperdir={probe}/upper,workdir={probe}/work"
         mount.mount("overlay", f"{probe}/merged", fstype="overlay", data=data)
     except OSError:

@@ -5,7 +5,7 @@ commands; which of them, its own table of names says. Otherwise the host's shell
 followed through symbolic links such as those of `/etc/alternatives`. Either way with what they need: the loader (`PT_INTERP`),
 the libraries (`DT_NEEDED`), theirs, and so on, looked for where ld.so(8) looks.
 
-A command that is missing stays missing; only `ps` is replaced by a script of ours, because a container whose
+A command that is missing stays missing; only `ps` and `kill` are replaced by scripts of ours, because a container whose
 processes cannot be seen teaches nothing. No program of the host is run. Chapter 2.
 """
 
@@ -73,6 +73,11 @@ WORDS
 done
 """
 
+KILL_SCRIPT: Final = """#!/bin/sh
+# kill: every shell has it inside; this makes it a program, for `exec CONTAINER kill 1`.
+kill "$@"
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeFile:
@@ -108,7 +113,8 @@ def gather_toolbox(machine: str, *, root: Path = Path("/")) -> Sequence[TreeFile
             "make image `toolbox`: this host has no shell to put into it (looked for `busybox` and `sh`)",
             hint="install busybox, or load an image with `minidocker load`",
         )
-    tree.setdefault("bin/ps", TreeFile(path="bin/ps", mode=0o755, content=PS_SCRIPT.encode()))
+    for name, script in (("ps", PS_SCRIPT), ("kill", KILL_SCRIPT)):
+        tree.setdefault(f"bin/{name}", TreeFile(path=f"bin/{name}", mode=0o755, content=script.encode()))
     return tuple(tree.values())
 
 

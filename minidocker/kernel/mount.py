@@ -19,8 +19,14 @@ from minidocker.kernel.libc import LIBC, check, raw_syscall
 
 __all__ = [
     "bind_readonly", "fd_path", "make_directories", "make_file", "mask_path", "mount", "mount_on_fd", "open_in_root",
-    "pivot_root", "require_filesystem", "umount2",
+    "pivot_root", "require_filesystem", "separate_mounts", "umount2",
 ]  # fmt: skip
+
+_AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
+_AT_RECURSIVE = 0x8000
+_OPEN_TREE_CLONE = 1
+_MOVE_MOUNT_F_EMPTY_PATH = 4
 
 PROC_SUPER_MAGIC = 0x9FA0
 """`f_type` of procfs in `<linux/magic.h>`."""
@@ -32,10 +38,50 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
+class _MountAttr(ctypes.Structure):
+    """`struct mount_attr` of `<linux/mount.h>`."""
+
+    _fields_ = (
+        ("attr_set", ctypes.c_uint64), ("attr_clr", ctypes.c_uint64), ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )  # fmt: skip
+
+
 def mount(source: str | None, target: str, *, fstype: str = "", flags: Ms = Ms(0), data: str = "") -> None:
     """Attach a file system, a bind or a new propagation to *target*, as mount(2) does."""
     words = [os.fsencode(word) if word else None for word in (source, fstype, data)]
     check("mount", lambda: LIBC.mount(words[0], os.fsencode(target), words[1], int(flags), words[2]), path=target)
+
+
+def separate_mounts(propagation: Ms) -> None:
+    """Give the whole mount tree of a new mount namespace *propagation*, so that nothing mounted here shows on the host.
+
+    After a chroot(2) the root is no mount point: the kernel lets nobody change its propagation, nor pivot_root(2) away from
+    it. Then we move into a private copy of the tree whose root is one.
+    """
+    try:
+        mount(None, "/", flags=propagation | Ms.REC)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        _enter_copy_of_root()
+
+
+def _enter_copy_of_root() -> None:
+    """Clone the tree below `/`, make the clone private, attach it, and make it our root.
+
+    It has to be attached to a mount that is private itself, or it would appear on the host: `/proc` is a mount point that
+    every chroot with containers has, and we do not need the old one any more. See open_tree(2), move_mount(2).
+    """
+    tree = raw_syscall("open_tree", _AT_FDCWD, ctypes.c_char_p(b"/"), _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC)
+    private = _MountAttr(propagation=int(Ms.PRIVATE))
+    flags = _AT_EMPTY_PATH | _AT_RECURSIVE
+    raw_syscall("mount_setattr", tree, ctypes.c_char_p(b""), flags, ctypes.byref(private), ctypes.sizeof(private))
+    mount(None, "/proc", flags=Ms.PRIVATE)
+    raw_syscall("move_mount", tree, ctypes.c_char_p(b""), _AT_FDCWD, ctypes.c_char_p(b"/proc"), _MOVE_MOUNT_F_EMPTY_PATH)
+    os.fchdir(tree)
+    os.close(tree)
+    os.chroot(".")
 
 
 def umount2(target: str, *, flags: Mnt = Mnt(0)) -> None:

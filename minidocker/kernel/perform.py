@@ -186,6 +186,9 @@ def _on_fd(root_fd: int, path: str, action: Callable[[int], None]) -> None:
 def _mount(step: Mount, context: InitContext) -> None:
     if step.cwd:
         os.chdir(step.cwd)
+    if step.host_target and step.target == "/":
+        mount.separate_mounts(step.flags & ~Ms.REC)
+        return
     if step.host_target:
         mount.mount(step.source or None, step.target, fstype=step.fstype, flags=step.flags, data=step.data)
         return
