@@ -204,7 +204,13 @@ def _state(state: State) -> dict[str, Json]:
 
 def _host_config(record: ContainerRecord) -> Json:
     document = _empty_to_null(render_record(record.host_config), _NULL_WHEN_EMPTY_HOST)
-    return {**document, "DeviceRequests": None, **_WINDOWS_ONLY} if isinstance(document, dict) else document
+    config = record.host_config
+    unset: dict[str, Json] = {}
+    if config.pids_limit is not None and config.pids_limit <= 0:
+        unset["PidsLimit"] = None
+    if config.memory_swappiness == -1:
+        unset["MemorySwappiness"] = None  # docker sends -1 for "not given"
+    return {**document, **unset, "DeviceRequests": None, **_WINDOWS_ONLY} if isinstance(document, dict) else document
 
 
 def _empty_to_null(document: Json, keys: frozenset[str]) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from minidocker.spec.record import Json, render_record
 
@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 __all__ = ["render_image_details", "render_image_summary"]
 
-NO_VIRTUAL_SIZE = (1, 44)
+NO_VIRTUAL_SIZE: Final = (1, 44)
 """The API version that dropped `VirtualSize`, which had long repeated `Size`."""
+_NULL_WHEN_EMPTY: Final = frozenset({"Env", "Labels", "OnBuild", "Volumes"})
+"""Lists and maps that Go leaves nil and therefore prints as `null`."""
 
 
 def render_image_summary(summary: ImageSummary, *, version: tuple[int, int], containers: int = -1) -> dict[str, Json]:
@@ -25,7 +27,10 @@ def render_image_summary(summary: ImageSummary, *, version: tuple[int, int], con
 
 def render_image_details(details: dict[str, Json], *, version: tuple[int, int]) -> dict[str, Json]:
     """Return the body of `GET /images/{name}/json` as clients of *version* know it."""
-    return _without_virtual_size(details, version)
+    config = details["Config"]
+    if isinstance(config, dict):
+        config = {key: None if key in _NULL_WHEN_EMPTY and not value else value for key, value in config.items()}
+    return _without_virtual_size(details | {"Config": config}, version)
 
 
 def _without_virtual_size(document: dict[str, Json], version: tuple[int, int]) -> dict[str, Json]:
