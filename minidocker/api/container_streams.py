@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from minidocker.api.request import Request, query_flag, query_int, query_text, query_time_ns
 from minidocker.api.response import Answer, Hijack, Response, StreamResponse, render_json, stream_type
 from minidocker.api.router import Route
-from minidocker.api.streams import render_log_chunks, wait_for_client
+from minidocker.api.streams import LOG_BATCH_BYTES, render_log_chunks, wait_for_client
 from minidocker.engine.attach import AttachOptions, reserve_attach, resize_container
 from minidocker.engine.containers import require_container
 from minidocker.engine.logs import LogOptions, read_logs
@@ -74,7 +74,7 @@ def logs(engine: Engine, request: Request) -> Answer:
     )  # fmt: skip
     entries = read_logs(engine, record.id, options, disconnect_fd=request.client_fd)
     return StreamResponse(
-        chunks=render_log_chunks(entries, tty=record.config.tty),
+        chunks=render_log_chunks(entries, tty=record.config.tty, batch_bytes=0 if options.follow else LOG_BATCH_BYTES),
         content_type=stream_type(tty=record.config.tty, version=request.version),
     )
 

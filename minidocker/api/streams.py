@@ -21,10 +21,14 @@ from minidocker.codec.frames import encode_frame
 from minidocker.errors import MinidockerError
 from minidocker.spec.record import Json
 
-__all__ = ["error_line", "json_line", "progress_response", "render_log_chunks", "wait_for_client", "wait_until_read"]
+__all__ = [
+    "LOG_BATCH_BYTES", "error_line", "json_line", "progress_response", "render_log_chunks", "wait_for_client", "wait_until_read",
+]  # fmt: skip
 
 HEAD_READ_TIMEOUT_S: Final = 0.5
 """How long the output of a process is held back for a client that has not read the head of the answer yet."""
+LOG_BATCH_BYTES: Final = 32 * 1024
+"""How much of a log that is not followed goes out in one write."""
 _INT: Final = struct.Struct("i")
 
 
@@ -68,11 +72,23 @@ def _progress_chunks(objects: Iterator[Json], source: Iterator[Json]) -> Iterato
         _close(source)
 
 
-def render_log_chunks(entries: Iterable[tuple[int, bytes]], *, tty: bool) -> Iterator[bytes]:
-    """Yield each (stream, text) as a frame, or bare for a terminal."""
+def render_log_chunks(entries: Iterable[tuple[int, bytes]], *, tty: bool, batch_bytes: int = 0) -> Iterator[bytes]:
+    """Yield each (stream, text) as a frame, or bare for a terminal.
+
+    Entries that come without waiting may be gathered to *batch_bytes*: one write for hundreds of lines. A log that is
+    followed must not be, because its next line may take hours.
+    """
+    waiting: list[bytes] = []
+    size = 0
     try:
         for stream, text in entries:
-            yield text if tty else encode_frame(stream, text)
+            waiting.append(text if tty else encode_frame(stream, text))
+            size += len(text)
+            if size >= batch_bytes:
+                yield b"".join(waiting)
+                waiting, size = [], 0
+        if waiting:
+            yield b"".join(waiting)
     finally:
         _close(entries)
 

@@ -204,4 +204,4 @@ def measure_directory(directory: Path) -> int:
 def measure_container(engine: Engine, record: ContainerRecord) -> tuple[int, int]:
     """Return the bytes of a container's own layer, and those together with its image's layers."""
     own = measure_directory(engine.containers.directory / record.id / ("upper" if record.driver == "overlay2" else "rootfs"))
-    return own, own + sum(measure_directory(engine.data_root / "layers" / name / "diff") for name in record.layers)
+    return own, own + sum(measure_directory(engine.data_root / "layers" / name) for name in record.layers)

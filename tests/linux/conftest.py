@@ -89,7 +89,7 @@ class Server:
         """Return the command line of our client."""
         return [sys.executable, "-m", "minidocker", "-H", self.host, *arguments]
 
-    def run(self, *arguments: str, input: str | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:  # noqa: A002
+    def run(self, *arguments: str, input: str | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run our client to its end."""
         stdin = subprocess.DEVNULL if input is None else None
         return subprocess.run(
@@ -97,7 +97,7 @@ class Server:
             check=False,
         )  # fmt: skip
 
-    def docker(self, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:  # noqa: A002
+    def docker(self, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run the real `docker` CLI against this server."""
         stdin = subprocess.DEVNULL if input is None else None
         return subprocess.run(

@@ -17,7 +17,7 @@ from minidocker.api.listener import open_listener
 from minidocker.api.request import Body
 from minidocker.api.response import Answer, Hijack, Response, StreamResponse
 from minidocker.api.server import Server
-from minidocker.api.streams import progress_response, wait_for_client, wait_until_read
+from minidocker.api.streams import progress_response, render_log_chunks, wait_for_client, wait_until_read
 from minidocker.codec import http1
 from minidocker.errors import Conflict, Forbidden, HostError, InvalidParameter, NotFound
 from minidocker.spec.record import Json
@@ -214,6 +214,16 @@ def test_progress_that_fails_at_once_is_a_status_and_later_a_line() -> None:
     assert b"".join(progress_response(fails(1)).chunks) == (
         b'{"status":"working"}\r\n{"errorDetail":{"message":"no such thing"},"error":"no such thing"}\r\n'
     )
+
+
+def test_log_goes_out_in_batches_unless_it_is_followed() -> None:
+    """One write for each of 200,000 lines takes longer than reading them; a followed line must not wait for the next."""
+    lines = [(1, b"one\n"), (2, b"two\n"), (1, b"three\n")]
+    followed = [*render_log_chunks(lines, tty=False)]
+    assert followed[0] == b"\x01\0\0\0\0\0\0\x04one\n"
+    assert len(followed) == len(lines)
+    assert [*render_log_chunks(lines, tty=False, batch_bytes=1000)] == [b"".join(followed)]
+    assert [*render_log_chunks(lines, tty=True, batch_bytes=5)] == [b"one\ntwo\n", b"three\n"]
 
 
 def take_and_greet(fd: int) -> None:

@@ -213,10 +213,10 @@ def test_host_interpreter_cannot_be_reached_from_the_container(server: Server) -
     assert "host python" not in result.stdout
 
 
-@pytest.fixture()
+@pytest.fixture
 def program(tmp_path: Path) -> Iterator[Path]:
     """A directory to be bound over `/p`, for programs that cannot run."""
-    yield tmp_path
+    return tmp_path
 
 
 def _elf_of_another_machine() -> bytes:

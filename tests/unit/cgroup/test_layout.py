@@ -35,7 +35,7 @@ def test_layout_is_read_from_the_mount_table(table: str, layout: CgroupLayout) -
 
 
 def test_controller_is_found_in_the_tree_it_shares() -> None:
-    """cpu and cpuacct are mounted together on most v1 machines, under one directory."""
+    """The controllers cpu and cpuacct are mounted together on most v1 machines, under one directory."""
     layout = CgroupLayout(version=1, hierarchies=TREES)
     assert layout.directory("cpuacct", "minidocker/x") == "/sys/fs/cgroup/cpu,cpuacct/minidocker/x"
     assert layout.directory("memory", "minidocker/x") is None

@@ -94,7 +94,7 @@ def test_filter_is_last_under_no_new_privileges() -> None:
 
 
 def test_layers_are_stacked_with_the_newest_first() -> None:
-    """overlayfs names lower directories from the top down, images list layers from the bottom up."""
+    """Overlayfs names lower directories from the top down, images list layers from the bottom up."""
     steps = _plan(_record())
     overlay = steps[_position(steps, Mount, fstype="overlay")]
     assert isinstance(overlay, Mount)

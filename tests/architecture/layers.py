@@ -1,0 +1,73 @@
+"""The tables that hold the architecture: who may import whom, what is pure, and every exception with its reason."""
+
+from __future__ import annotations
+
+LEVELS: dict[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "ids": frozenset({"errors"}),
+    "fingerprint": frozenset(),
+    "spec": frozenset({"errors", "ids"}),
+    "codec": frozenset({"errors", "ids", "spec"}),
+    "kernel": frozenset({"errors", "codec"}),
+    **{
+        concept: frozenset({"errors", "ids", "spec", "codec", "kernel"})
+        for concept in ("reference", "image", "cgroup", "network", "volume", "container")
+    },
+    "engine": frozenset(
+        {"errors", "ids", "spec", "codec", "kernel", "reference", "image", "cgroup", "network", "volume", "container"}
+    ),
+    "api": frozenset({"errors", "ids", "spec", "codec", "kernel", "engine", "reference", "container", "volume", "network", "image"}),
+    "cli": frozenset({"errors", "ids", "spec", "codec", "kernel", "fingerprint"}),
+    "__main__": frozenset({"cli"}),
+}
+"""Package → packages that it may import, besides itself and the version in `minidocker`."""
+
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("container.monitor", "network"): "the port proxy must outlive the server, and only the monitor does",
+    ("image", "reference"): "an image's names are references; the store is keyed by them",
+    ("cli.daemon", "api"): "the same executable is client and server; imported when it becomes the server",
+    ("cli.daemon", "engine"): "the server's options and default places",
+    ("cli.autostart", "engine"): "where a server started in the background puts its log; a pure table",
+    ("cli.session", "engine"): "the default socket; a pure table",
+    ("cli.explain", "container"): "`run --dry-run` plans without a server; planning is pure",
+    ("cli.explain", "cgroup"): "as above",
+    ("cli.explain", "engine"): "as above: the endpoint's steps are pure",
+}
+"""(module or package, imported package) → why."""
+
+PURE_PACKAGES = (
+    "codec/", "spec/", "errors.py", "ids.py", "reference/", "cgroup/limits.py", "container/plan.py", "container/record.py",
+    "container/capabilities.py", "container/seccomp.py", "container/seccomp_profile.py", "container/user.py", "container/names.py",
+    "kernel/steps.py", "kernel/flags.py", "kernel/explain.py", "network/bridge.py", "network/ipam.py", "network/names.py",
+    "network/ports.py", "network/rules.py", "network/record.py", "engine/endpoint.py", "engine/options.py", "engine/places.py",
+)  # fmt: skip
+"""Modules that touch nothing: values in, values out."""
+
+IMPURE_MODULES = frozenset(
+    {"os", "socket", "ssl", "subprocess", "ctypes", "time", "random", "threading", "shutil", "logging", "select", "fcntl", "signal"}
+)
+"""What a pure module must not import."""
+
+BANS: dict[str, tuple[frozenset[str], str]] = {
+    "ctypes": (frozenset({"kernel"}), "one door to the kernel"),
+    "subprocess": (frozenset({"cli.autostart"}), "no helper programs; the client only starts the server"),
+}
+"""Module → who may import it, and why nobody else."""
+
+WORLD_CALLS: dict[str, tuple[frozenset[str], str]] = {
+    "print": (frozenset({"cli", "api.daemon", "__main__"}), "only the client and the server's own log lines speak to people"),
+    "sys.exit": (frozenset({"cli", "__main__"}), "a library raises"),
+    "sys.argv": (frozenset({"cli", "__main__"}), "a library takes arguments"),
+    "os.environ": (frozenset({"cli", "__main__"}), "a library takes arguments"),
+    "os._exit": (frozenset({"kernel.process"}), "one way out of a forked child"),
+}
+"""Name → where it may be used, and why."""
+
+FORBIDDEN_NAMES = frozenset({"utils", "util", "helpers", "common", "misc"})
+MAX_MODULE_LINES = 500
+MAX_FUNCTION_LINES = 60
+LONG_FUNCTIONS: dict[str, str] = {
+    "kernel.perform.perform_init_step": "one case for each step is the point",
+    "kernel.explain.describe_step": "one case for each step is the point",
+}
+LONG_MODULES: dict[str, str] = {"codec.tar": "one format, read and written; splitting it would separate what belongs together"}
