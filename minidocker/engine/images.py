@@ -22,7 +22,7 @@ from minidocker.image.archive import Selection, load_archive, render_archive
 from minidocker.image.builtin import find_built_in, make_built_in
 from minidocker.image.importer import ImportRequest, import_archive
 from minidocker.image.store import ImageRecord, ImageStore, no_such_image
-from minidocker.reference.reference import InvalidReference, parse_reference
+from minidocker.reference.reference import InvalidReference, Reference, parse_reference
 from minidocker.spec.record import Json, json_key, render_record
 
 if TYPE_CHECKING:
@@ -116,12 +116,16 @@ def list_images(engine: ImageEngine, *, all: bool = False, filters: Mapping[str,
     Raises:
         InvalidParameter: an unknown filter, or a value that it does not take.
     """
-    return [_summarise(image) for image in engine.images.all() if is_match(engine, image, filters)]
+    patterns = filters.get("reference", ())
+    return [_summarise(image, patterns) for image in engine.images.all() if is_match(engine, image, filters)]
 
 
-def _summarise(image: ImageRecord) -> ImageSummary:
+def _summarise(image: ImageRecord, patterns: Sequence[str]) -> ImageSummary:
+    """Return the line of *image*; of its names only those that match one of *patterns*, where there are any."""
+    shown = [name for name in image.names if not patterns or any(_is_named(name, pattern) for pattern in patterns)]
     return ImageSummary(
-        id=image.id, repo_tags=image.repo_tags, repo_digests=image.repo_digests, created=parse_created(image.created),
+        id=image.id, repo_tags=tuple(name.familiar for name in shown if not name.digest),
+        repo_digests=tuple(name.familiar for name in shown if name.digest), created=parse_created(image.created),
         size=image.size, virtual_size=image.size, labels=image.config.config.labels,
     )  # fmt: skip
 
@@ -147,13 +151,16 @@ def _passes(engine: ImageEngine, image: ImageRecord, key: str, value: str) -> bo
         labels = image.config.config.labels
         return name in labels and (not equals or labels[name] == wanted)
     if key == "reference":
-        names = [text for name in image.names for text in (name.familiar, name.familiar_repository)]
-        return any(fnmatch.fnmatchcase(name, value) for name in names)
+        return any(_is_named(name, value) for name in image.names)
     created = parse_created(image.created)
     if key == "until":
         return created < parse_moment(value)
     other = parse_created(require_image(engine, value).created)
     return created < other if key == "before" else created > other
+
+
+def _is_named(name: Reference, pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(text, pattern) for text in (name.familiar, name.familiar_repository))
 
 
 def parse_moment(text: str) -> float:
