@@ -91,7 +91,7 @@ def parse_elf(content: bytes) -> Elf:
         ]
         strings = next((_find_offset(segments, value) for tag, value in tags if tag == _DT_STRTAB), 0)
         texts = [(tag, _text_at(content, strings + value)) for tag, value in tags if tag in _TEXT_TAGS]
-    except (struct.error, ValueError) as error:
+    except (struct.error, OverflowError, ValueError) as error:
         raise InvalidElf(f"read program: the ELF file is damaged: {error}") from error
     return Elf(
         bits=32 if content[4] == 1 else 64, machine=machine, interpreter=interpreter.split(b"\0", 1)[0].decode(errors="replace"),

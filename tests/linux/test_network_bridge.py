@@ -298,6 +298,7 @@ def test_server_without_containers_leaves_nothing_behind(networks: Networks) -> 
         following.restore(())
         assert [link.name for link in netlink.list_links(route)] == before
         following.close()
+        crashed.close()  # the rest of a process that is gone: its sockets
 
 
 def test_two_servers_have_bridges_and_subnets_of_their_own(networks: Networks) -> None:
@@ -477,5 +478,7 @@ def test_link_of_another_kind_with_the_bridges_name_is_left_alone(networks: Netw
         namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         netlink.create_veth(route, host_name=BRIDGE_NAME, container_name="other", container_netns_fd=namespace)
         os.close(namespace)
-        Networks(DATA_ROOT).restore(())
+        following = Networks(DATA_ROOT)
+        following.restore(())
+        following.close()
         assert netlink.find_link(route, BRIDGE_NAME) is not None
