@@ -1,0 +1,94 @@
+"""How the documentation is built: `sphinx-build -W -n --keep-going -c docs . build/html`, from the checkout's root.
+
+The root is the source directory, so that chapters lie beside the code they include. Pages whose text is a matter of fact are
+made from the code while they are read: a line `% generated: NAME` stands for what `_GENERATORS[NAME]` returns, and so
+cannot be out of date.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import typing
+from collections.abc import Callable
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+project = "minidocker"
+author = "the minidocker authors"
+extensions = ["myst_parser"]
+root_doc = "docs/index"
+include_patterns = ["docs/**", "chapters/**"]
+exclude_patterns = ["**/__pycache__"]
+source_suffix = {".md": "markdown"}
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+html_theme = "furo"
+html_title = "minidocker"
+highlight_language = "text"
+
+
+def _render_commands() -> str:
+    """Return the help of every command as Markdown."""
+    from minidocker.cli.commands import ENTRIES
+    from minidocker.cli.usage import render_command_help, render_program_help
+
+    parts = ["```text", render_program_help(), "```"]
+    for entry in sorted(ENTRIES, key=lambda entry: entry.spellings[-1]):
+        command = getattr(importlib.import_module(f"minidocker.cli.{entry.module}"), entry.attribute)
+        name = entry.spellings[-1]
+        parts += [f"\n## {name}\n", "```text", render_command_help(entry, command, name), "```"]
+    return "\n".join(parts)
+
+
+def _render_steps() -> str:
+    """Return a table of the steps: name, who performs it, what it does."""
+    from minidocker.kernel import steps
+
+    rows = ["| step | by | what it does |", "|---|---|---|"]
+    for kind in typing.get_args(steps.Step):
+        by = "either" if kind in (steps.Unshare, steps.Join) else _actor_of_kind(kind)
+        rows.append(f"| `{kind.__name__}` | {by} | {_first_line(kind)} |")
+    return "\n".join(rows)
+
+
+def _actor_of_kind(kind: type) -> str:
+    from minidocker.kernel import steps
+
+    return "monitor" if kind in steps._MONITOR_STEPS else "both" if kind is steps.Synchronise else "init"
+
+
+def _render_messages() -> str:
+    """Return a table of the messages between server, launcher, monitor and init."""
+    from minidocker.container import protocol
+
+    kinds = typing.get_args(protocol.Message)
+    return "\n".join(["| message | meaning |", "|---|---|", *(f"| `{k.__name__}` | {_first_line(k)} |" for k in kinds)])
+
+
+def _first_line(kind: type) -> str:
+    return (inspect.getdoc(kind) or "").partition("\n")[0].replace("|", "\\|")
+
+
+_GENERATORS: dict[str, Callable[[], str]] = {
+    "commands": _render_commands,
+    "messages": _render_messages,
+    "steps": _render_steps,
+}
+
+
+def _fill_in(_app: Sphinx, _docname: str, source: list[str]) -> None:
+    for name, generate in _GENERATORS.items():
+        marker = f"% generated: {name}\n"
+        if marker in source[0]:
+            source[0] = source[0].replace(marker, generate() + "\n")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect the generators."""
+    app.connect("source-read", _fill_in)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
