@@ -292,15 +292,13 @@ def settle_exit(engine: Engine, handle: Handle, exited: Exited | None) -> None:
             engine.networks.release_endpoint(endpoint)
         shutil.rmtree(engine.monitor_directory(record.id), ignore_errors=True)
         again = _wants_restart(record, exited)
-        handle.save(
-            replace(
-                move_state(
-                    record, Status.RESTARTING if again else Status.EXITED, pid=0, exit_code=exited.exit_code,
-                    oom_killed=exited.oom_killed, finished_at=exited.finished_at,
-                ),
-                endpoint=None,
-            )
+        ended = move_state(
+            record, Status.RESTARTING if again else Status.EXITED, pid=0, exit_code=exited.exit_code,
+            oom_killed=exited.oom_killed, finished_at=exited.finished_at,
         )  # fmt: skip
+        handle.record = replace(ended, endpoint=None)
+        if not record.host_config.auto_remove:  # what is removed next need not be written first
+            handle.save(handle.record)
         (handle.directory / "exit.json").unlink(missing_ok=True)
         publish_container_event(engine, handle, "die", exitCode=str(exited.exit_code))
         conditions = ("next-exit",) if again else ("next-exit", "not-running")
