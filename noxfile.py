@@ -21,7 +21,6 @@ import sys
 import time
 import tokenize
 import tomllib
-import urllib.error
 import urllib.parse
 import urllib.request
 import venv
@@ -34,7 +33,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 DEFAULT_INDEX = "https://pypi.org/simple"
-PIP_VERSIONS = re.compile(r"pip-(\d+(?:\.\d+)*)-py3-none-any\.whl")
+PIP_WHEEL = re.compile(r"/pip-(\d+(?:\.\d+)*)-py3-none-any\.whl$")
+PIP_SHA256 = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13"
+"""The digest of pip 26.3: the wheel for machines that cannot check certificates."""
 SIZE_BUDGET = 15_000
 """What we want to hold in the head."""
 SIZE_CEILING = 17_500
@@ -50,64 +51,109 @@ def read_pip_setting(name: str) -> str:
     """Return a setting of pip from its environment variable or its configuration files, as pip itself would."""
     if value := os.environ.get(f"PIP_{name.upper().replace('-', '_')}"):
         return value
-    home = Path.home()
-    for path in (os.environ.get("PIP_CONFIG_FILE", ""), home / ".pip/pip.conf", home / ".config/pip/pip.conf", "/etc/pip.conf"):
+    own = Path(os.environ["VIRTUAL_ENV"], "pip.conf") if "VIRTUAL_ENV" in os.environ else Path()
+    user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "pip/pip.conf")
+    for path in (os.environ.get("PIP_CONFIG_FILE", ""), own, user, Path.home() / ".pip/pip.conf", "/etc/xdg/pip/pip.conf", "/etc/pip.conf"):
         parser = configparser.ConfigParser(interpolation=None)
-        with suppress(configparser.Error):
+        with suppress(configparser.Error, OSError):  # pip will say what is wrong with its file
             parser.read(path)
-            if value := parser.get("global", name, fallback=""):
-                return value
+            for section in ("install", "global"):
+                if value := parser.get(section, name, fallback=""):
+                    return value
     return ""
 
 
-class _Links(html.parser.HTMLParser):
-    """Collects the addresses of a package index page."""
+@dataclass
+class Wheel:
+    """One wheel of pip that an index offers."""
 
-    def __init__(self) -> None:
+    version: tuple[int, ...]
+    url: str
+    sha256: str
+
+
+class WheelPage(html.parser.HTMLParser):
+    """Reads the page of pip in a package index: links with a digest, and which Python each file is for."""
+
+    def __init__(self, address: str) -> None:
+        """Start a page that came from *address*; its links may be relative."""
         super().__init__()
-        self.found: list[str] = []
+        self._address = address
+        self.wheels: list[Wheel] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep the address of each link."""
-        self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
+        """Keep a link to a wheel that this Python can run."""
+        values = {name: value or "" for name, value in attrs}
+        url, _, fragment = urllib.parse.urljoin(self._address, values.get("href", "")).partition("#")
+        match = PIP_WHEEL.search(url)
+        floor = re.search(r">=\s*(\d+)\.(\d+)", values.get("data-requires-python", ""))
+        too_new = floor is not None and (int(floor[1]), int(floor[2])) > sys.version_info[:2]
+        if tag == "a" and match and not too_new and "data-yanked" not in values and fragment.startswith("sha256="):
+            version = tuple(map(int, match[1].split(".")))
+            self.wheels.append(Wheel(version=version, url=url, sha256=fragment.removeprefix("sha256=")))
 
 
-def fetch(url: str) -> bytes:
-    """Return what is at *url*."""
-    bundle = read_pip_setting("cert")
-    context = ssl.create_default_context(cafile=bundle or None)
-    with urllib.request.urlopen(url, timeout=120, context=context if url.startswith("https") else None) as answer:
+def fetch(url: str, *, context: ssl.SSLContext | None = None) -> bytes:
+    """Return what is at *url*: `http`, `https` through the usual proxies, or `file`, where a directory has an `index.html`."""
+    place = urllib.parse.urlsplit(url)
+    if place.scheme == "file":
+        path = Path(urllib.request.url2pathname(place.path))
+        return (path / "index.html" if path.is_dir() else path).read_bytes()
+    with urllib.request.urlopen(url, timeout=120, context=context) as answer:
         return bytes(answer.read())
 
 
+def find_pip(address: str, *, context: ssl.SSLContext) -> list[Wheel]:
+    """Return the wheels of pip in the package index at *address*, the newest first."""
+    page_address = address.rstrip("/") + "/pip/"
+    page = WheelPage(page_address)
+    page.feed(fetch(page_address, context=context).decode())
+    return sorted(page.wheels, key=lambda wheel: wheel.version, reverse=True)
+
+
 def fetch_pip(directory: Path) -> Path:
-    """Download pip's newest wheel from the package index, check its digest, and return its path."""
-    page = (read_pip_setting("index-url") or DEFAULT_INDEX).rstrip("/") + "/pip/"
-    links = _Links()
-    links.feed(fetch(page).decode())
-    wheels = [(match, link) for link in links.found if (match := PIP_VERSIONS.search(link))]
-    match, link = max(wheels, key=lambda wheel: tuple(map(int, wheel[0][1].split("."))))
-    url, _, fragment = urllib.parse.urljoin(page, link).partition("#")
-    content = fetch(url)
-    algorithm, _, digest = fragment.partition("=")
-    if algorithm == "sha256" and hashlib.sha256(content).hexdigest() != digest:
-        raise SystemExit(f"noxfile: the wheel of pip at {url} has another digest than the index says")
-    path = directory / match[0]
-    path.write_bytes(content)
-    return path
+    """Download pip's wheel from a package index, check its digest, and return its path.
+
+    A machine that knows no certificate authorities (Debian has them in a package of their own) cannot tell who answers. It takes
+    the one wheel whose digest stands in this file, whoever sends it; pip brings authorities of its own for everything else.
+
+    Raises:
+        LookupError: no index can be reached, or none has what is wanted; says why.
+    """
+    secure = ssl.create_default_context(cafile=read_pip_setting("cert") or None)
+    blind = ssl._create_unverified_context()
+    problems = []
+    for address in [read_pip_setting("index-url") or DEFAULT_INDEX, *read_pip_setting("extra-index-url").split()]:
+        for context in (secure, blind):
+            try:
+                wheels = [w for w in find_pip(address, context=context) if context is secure or w.sha256 == PIP_SHA256]
+                if wheels:
+                    content = fetch(wheels[0].url, context=context)
+                    if hashlib.sha256(content).hexdigest() != wheels[0].sha256:
+                        raise LookupError(f"{wheels[0].url} has another digest than the index says")
+                    path = directory / Path(urllib.parse.urlsplit(wheels[0].url).path).name
+                    path.write_bytes(content)
+                    return path
+                problems.append(f"{address} has no wheel of pip for this Python")
+                break
+            except (OSError, ValueError) as error:
+                problems.append(f"{address}: {getattr(error, 'reason', error)}")
+                if not isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
+                    break
+    raise LookupError("; ".join(problems))
 
 
-def requirements() -> list[str]:
+def read_requirements() -> list[str]:
     """Return the development packages that pyproject.toml names."""
-    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     return [str(item) for item in document["project"]["optional-dependencies"]["dev"]]
 
 
 def ensure_environment() -> Path:
-    """Return the interpreter of `.venv`, made or brought up to date first."""
-    wanted = requirements()
+    """Return the interpreter of `.venv`, made or brought up to date first; end with one sentence where that cannot be."""
+    wanted = read_requirements()
     stamp = VENV / "requirements.sha256"
-    digest = hashlib.sha256("\n".join([sys.version, *wanted]).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join([sys.version, sys.base_prefix, *wanted]).encode()).hexdigest()
     python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if stamp.exists() and stamp.read_text() == digest and python.exists():
         return python
@@ -115,10 +161,12 @@ def ensure_environment() -> Path:
     venv.EnvBuilder(with_pip=False, clear=True, symlinks=os.name != "nt").create(VENV)
     try:
         pip = fetch_pip(VENV)
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        raise SystemExit(f"noxfile: no package index can be reached ({error}); set PIP_INDEX_URL, or go online once") from error
+    except LookupError as error:
+        raise SystemExit(f"noxfile: get pip: {error} (go online once, or set PIP_INDEX_URL to a package index you can reach)") from error
     # A wheel is a zip file that Python can run from.
-    subprocess.run([python, f"{pip}/pip", "install", "--quiet", "--no-warn-script-location", *wanted], check=True, cwd=ROOT)
+    command = [str(python), f"{pip}/pip", "install", "--quiet", "--disable-pip-version-check", "--no-warn-script-location", *wanted]
+    if subprocess.run(command, cwd=ROOT, check=False).returncode:
+        raise SystemExit("noxfile: install the development packages: pip failed, and says above why (it starts afresh next time)")
     stamp.write_text(digest)
     return python
 
@@ -139,6 +187,14 @@ class Outcome:
     reasons: dict[str, int] = field(default_factory=dict)
     """Why tests were skipped, and how many."""
     note: str = ""
+    lacking: str = ""
+    """Why the session, or a part of it, could not run at all."""
+
+    @property
+    def word(self) -> str:
+        """The outcome in a word or two."""
+        ran = self.ok and not (self.lacking and not self.passed)
+        return "ok" if ran else "FAILED" if not self.ok else "could not run"
 
 
 @dataclass
@@ -154,15 +210,18 @@ class Runner:
         result = subprocess.run(command, cwd=ROOT, env={**os.environ, **(environment or {})}, check=False)
         self.outcome.ok = self.outcome.ok and result.returncode == 0
 
-    def pytest(self, *arguments: str) -> None:
-        """Run tests and count them."""
+    def pytest(self, folder: str, *arguments: str) -> None:
+        """Run the tests below *folder* and count them."""
+        if not any((ROOT / folder).rglob("test_*.py")):
+            self.outcome.lacking = f"there are no tests in {folder}"
+            return
         report = VENV / f"report-{self.outcome.name}.xml"
         report.unlink(missing_ok=True)
-        self.run("pytest", "-q", "-ra", f"--junit-xml={report}", *arguments)
+        self.run("pytest", "-q", "-ra", f"--junit-xml={report}", folder, *arguments)
         if report.exists():
-            self._count(ElementTree.parse(report))
+            self._count(ElementTree.parse(report).getroot())
 
-    def _count(self, report: ElementTree.ElementTree) -> None:
+    def _count(self, report: ElementTree.Element) -> None:
         for case in report.iter("testcase"):
             skipped = case.find("skipped")
             if skipped is not None:
@@ -177,12 +236,12 @@ class Runner:
 
 def lint(runner: Runner) -> None:
     """Style: ruff."""
-    runner.run("ruff", "check", "minidocker", "tests", "benchmarks", "noxfile.py")
+    runner.run("ruff", "check", *existing_sources("docs/conf.py"))
 
 
 def types(runner: Runner) -> None:
     """Types: mypy --strict."""
-    runner.run("mypy")
+    runner.run("mypy", *existing_sources())
 
 
 def unit(runner: Runner) -> None:
@@ -198,11 +257,17 @@ def architecture(runner: Runner) -> None:
 
 def linux(runner: Runner) -> None:
     """Tiers 1 and 2: real namespaces, control groups, networks and containers."""
+    if sys.platform != "linux":
+        runner.outcome.lacking = f"needs Linux, and this is {sys.platform}: use a Linux machine or a VM"
+        return
     runner.pytest("tests/linux")
 
 
 def compat(runner: Runner) -> None:
     """Against programs that nobody here wrote: the docker CLI, docker-py, dockerd, skopeo."""
+    if sys.platform != "linux":
+        runner.outcome.lacking = f"needs Linux, and this is {sys.platform}: use a Linux machine or a VM"
+        return
     runner.pytest("tests/compat")
 
 
@@ -237,6 +302,12 @@ SESSIONS: dict[str, Callable[[Runner], None]] = {
     "size": size, "bench": bench,
 }  # fmt: skip
 DEFAULT = [name for name in SESSIONS if name != "bench"]
+
+
+def existing_sources(*more: str) -> list[str]:
+    """Return the folders and files of ours that hold Python code in this checkout."""
+    names = ("minidocker", "tests", "benchmarks", "chapters", "noxfile.py", *more)
+    return [name for name in names if (ROOT / name).is_file() or any((ROOT / name).rglob("*.py"))]
 
 
 def count_code_lines(path: Path) -> int:
@@ -274,10 +345,11 @@ def summarise(outcomes: list[Outcome]) -> int:
     print("\n=== summary")
     for o in outcomes:
         tests = f"{o.passed} passed, {o.failed} failed, {o.skipped} skipped" if o.passed + o.failed + o.skipped else o.note
-        print(f"{'ok' if o.ok else 'FAILED':7}{o.name:14}{o.seconds:6.1f} s  {tests}")
-    reasons = [(f"{count} in {o.name}: {reason}") for o in outcomes for reason, count in sorted(o.reasons.items())]
+        print(f"{o.word:14}{o.name:14}{o.seconds:6.1f} s  {tests or o.lacking}".rstrip())
+    reasons = [f"{o.name}: {o.lacking}" for o in outcomes if o.lacking]
+    reasons += [f"{o.name}, {count} skipped: {reason}" for o in outcomes for reason, count in sorted(o.reasons.items())]
     if reasons:
-        print("could not run here:", *reasons, sep="\n  ")
+        print("what could not run here, and what would help:", *reasons, sep="\n  ")
     print(f"{sum(o.passed for o in outcomes)} passed, {sum(o.failed for o in outcomes)} failed, {sum(o.skipped for o in outcomes)} skipped")
     return int(not all(o.ok for o in outcomes))
 

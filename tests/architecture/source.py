@@ -68,7 +68,8 @@ def product_modules() -> dict[str, Module]:
 def test_modules() -> dict[str, Module]:
     """Return every module of the tests by name."""
     root = CHECKOUT / "tests"
-    return {module.name: module for path in sorted(root.rglob("*.py")) if (module := read_module(path, root=root))}
+    modules = (read_module(path, root=root) for path in sorted(root.rglob("*.py")))
+    return {module.name: module for module in modules}
 
 
 def imports_of(module: Module) -> Iterator[Import]:
