@@ -140,7 +140,7 @@ class Response:
                     self._remaining -= len(piece)
                 yield piece
         self._connection.busy = False
-        if not self._keeps:
+        if not (self._keeps and self._connection.shared):
             self._connection.close()
 
     def read(self) -> bytes:
@@ -174,10 +174,11 @@ class Response:
 class _Connection:
     """One socket with its reader."""
 
-    __slots__ = ("busy", "closed", "reader", "socket")
+    __slots__ = ("busy", "closed", "reader", "shared", "socket")
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, *, shared: bool = False) -> None:
         self.socket = connected
+        self.shared = shared
         self.reader = connected.makefile("rb")
         self.busy = False
         self.closed = False
@@ -226,13 +227,13 @@ class Client:
         """
         reused = self._shared is not None and not (self._shared.busy or self._shared.closed)
         if not reused or self._shared is None:
-            self._shared = _Connection(self._connect())
+            self._shared = _Connection(self._connect(), shared=True)
         try:
             return self._exchange(self._shared, method, path, query, body)
         except (BrokenPipeError, ConnectionResetError):
             if not reused:
                 raise
-            self._shared = _Connection(self._connect())
+            self._shared = _Connection(self._connect(), shared=True)
             return self._exchange(self._shared, method, path, query, body)
 
     def get(self, path: str, query: Mapping[str, str | list[str]] | None = None) -> Json:
@@ -254,18 +255,30 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Return the answer of a long request on a connection of its own; its body is read as it comes."""
-        return self._exchange(_Connection(self._connect()), method, path, query, body, content_type, headers)
+        connection = _Connection(self._connect())
+        try:
+            return self._exchange(connection, method, path, query, body, content_type, headers)
+        except BaseException:
+            connection.close()
+            raise
 
     def hijack(self, path: str, query: Mapping[str, str | list[str]] | None = None, body: Json = None) -> Stream:
         """Ask the server to turn the connection into a stream of bytes."""
         connection = _Connection(self._connect())
         kind = "application/json" if body is not None else "text/plain"
-        response = self._exchange(
-            connection, "POST", path, query, body, kind, {"Connection": "Upgrade", "Upgrade": "tcp"}
-        )
-        if response.status not in (101, 200):
-            raise PeerError(f"attach to `{path}`: unable to upgrade to tcp, received {response.status}")
+        try:
+            response = self._exchange(connection, "POST", path, query, body, kind, {"Connection": "Upgrade", "Upgrade": "tcp"})
+            if response.status not in (101, 200):
+                raise PeerError(f"attach to `{path}`: unable to upgrade to tcp, received {response.status}")
+        except BaseException:
+            connection.close()
+            raise
         return Stream(connection.socket, connection.reader)
+
+    def close(self) -> None:
+        """Drop the shared connection."""
+        if self._shared is not None:
+            self._shared.close()
 
     def _exchange(
         self,
