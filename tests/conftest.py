@@ -1,68 +1,62 @@
 """What tests need of a machine, and what happens where it lacks it.
 
 `@pytest.mark.requires("root", "docker")` skips a test with the name of what is missing and how to get it. On CI (`CI=true`) the
-machine was prepared, so that a missing feature of `EXPECTED_ON_CI` is a failure instead: a skip there would hide a gap.
+machine was prepared by `.ci/run`, so a skip there would hide a gap: it is a failure, unless its reason is in `MAY_SKIP_ON_CI`.
 """
 
 from __future__ import annotations
 
-import functools
 import os
+import re
 import shutil
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-_PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
-settings.register_profile("dev", max_examples=50, deadline=None, phases=_PHASES, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile(
-    "ci", max_examples=100, deadline=None, phases=_PHASES, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.register_profile("deep", max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+from minidocker.kernel.probe import probe_features
+
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # not `explain`: it takes minutes and says little
+SLOW = [HealthCheck.too_slow]  # how fast a machine is must not decide a test
+settings.register_profile("dev", max_examples=50, deadline=None, phases=PHASES, derandomize=True, suppress_health_check=SLOW)
+settings.register_profile("ci", max_examples=100, deadline=None, phases=PHASES, derandomize=True, suppress_health_check=SLOW)
+settings.register_profile("deep", max_examples=5000, deadline=None, phases=PHASES, suppress_health_check=SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
-EXPECTED_ON_CI = frozenset({"linux", "root", "overlayfs", "cgroup", "docker", "dockerd", "nft", "skopeo", "busybox"})
-"""What `.ci/run` provides."""
 PROGRAMS = {
-    "docker": "apt-get install docker.io", "dockerd": "apt-get install docker.io", "nft": "apt-get install nftables",
-    "skopeo": "apt-get install skopeo", "busybox": "apt-get install busybox-static", "podman": "apt-get install podman",
-    "runc": "apt-get install runc",
+    "docker": "docker.io", "dockerd": "docker.io", "containerd": "containerd", "nft": "nftables", "iptables": "iptables",
+    "skopeo": "skopeo", "busybox": "busybox-static", "podman": "podman", "buildah": "buildah", "umoci": "umoci", "runc": "runc",
+    "crun": "crun", "strace": "strace", "debootstrap": "debootstrap", "tmux": "tmux", "ps": "procps", "ip": "iproute2", "git": "git",
 }  # fmt: skip
+"""Programs that a test may require, and the Debian package of each."""
+
+MAY_SKIP_ON_CI = {
+    r"needs `(podman|buildah|umoci|runc|crun|containerd|strace|debootstrap|tmux)`": "peers that not every distribution has",
+    r"needs (cgroup1|cgroup2|limits|nftables|bridge|veth|overlayfs|userns|devpts|memfd|pidfd|openat2)\b": "up to the kernel",
+    r"needs overlayfs on the file system": "the temporary directory may itself lie on an overlay",
+    r"needs a block device": "virtual machines and containers may have none",
+    r"no kernel headers|needs the header": "numbers are compared where the headers of the C library are installed",
+    r"for this machine$|for machine": "a test of one processor's numbers",
+    r"only x86_64 has": "a test of one processor's numbers",
+}
+"""Reasons for a skip that even a prepared machine may have (regular expression), and why."""
 
 
-@functools.cache
 def why_missing(feature: str) -> str:
     """Return what is missing for *feature* and how to get it; empty if it is there."""
     if feature in PROGRAMS:
-        return "" if shutil.which(feature) else f"needs `{feature}`: {PROGRAMS[feature]}"
-    if sys.platform != "linux":
-        return "needs Linux"
-    if feature == "root" and os.geteuid() != 0:
-        return "needs root: run the tests with sudo"
-    if feature == "overlayfs" and "overlay" not in Path("/proc/filesystems").read_text():
-        return "needs overlayfs in the kernel: modprobe overlay"
-    if feature == "cgroup" and not any(Path("/sys/fs/cgroup").iterdir()):
-        return "needs mounted control groups below /sys/fs/cgroup"
-    return ""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what cannot run, or on CI leave it to fail in `pytest_runtest_setup`."""
-    for item in items:
-        for feature in features_of(item):
-            reason = why_missing(feature)
-            if reason and not (os.environ.get("CI") and feature in EXPECTED_ON_CI):
-                item.add_marker(pytest.mark.skip(reason=reason))
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Fail a test whose needs a CI machine should meet."""
-    for feature in features_of(item):
-        reason = why_missing(feature)
-        if reason and os.environ.get("CI") and feature in EXPECTED_ON_CI:
-            pytest.fail(f"{reason}; .ci/run should have provided it")
+        return "" if shutil.which(feature) else f"needs `{feature}`: apt-get install {PROGRAMS[feature]}"
+    features = probe_features()
+    wanted = ("cgroup1", "cgroup2") if feature == "cgroup" else (feature,)
+    unknown = [name for name in wanted if name not in features]
+    if unknown:
+        raise pytest.UsageError(f"requires: there is no feature `{unknown[0]}`, only {', '.join([*features, 'cgroup', *PROGRAMS])}")
+    if any(features[name].available for name in wanted):
+        return ""
+    found = features[wanted[-1]]
+    return f"needs {feature}: " + "; ".join(part for part in (found.reason, found.hint) if part)
 
 
 def features_of(item: pytest.Item) -> set[str]:
@@ -70,3 +64,33 @@ def features_of(item: pytest.Item) -> set[str]:
     named = {str(feature) for marker in item.iter_markers("requires") for feature in marker.args}
     folder = Path(str(item.path)).parts
     return named | ({"linux"} if "linux" in folder or "compat" in folder else set())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what cannot run here, with every reason."""
+    for item in items:
+        reasons = [reason for feature in sorted(features_of(item)) if (reason := why_missing(feature))]
+        if reasons:
+            item.add_marker(pytest.mark.skip(reason="; ".join(reasons)))
+
+
+def may_skip(reason: str) -> bool:
+    """Whether a test may be left out for *reason*: everywhere but on CI, and there for the listed reasons only."""
+    return not os.environ.get("CI") or any(re.search(pattern, reason) for pattern in MAY_SKIP_ON_CI)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip that CI does not allow into a failure."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+        reason = str(report.longrepr[2])
+        if not may_skip(reason):
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid}: {reason}\nOn CI this must run: .ci/run prepares the machine (see {Path(__file__).name})"
+    return report
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what cannot even be imported elsewhere than on Linux."""
+    return True if sys.platform != "linux" and collection_path.name in ("linux", "compat") else None
