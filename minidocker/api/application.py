@@ -7,6 +7,7 @@ An error of `minidocker.errors` knows its status; anything else is a defect, ans
 from __future__ import annotations
 
 from collections.abc import Callable
+from errno import ENOSPC
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -45,9 +46,18 @@ def answer_request(
         return error_response(error.http_status, str(error))
     except http1.HttpError:
         raise  # in the body: the connection is beyond repair
+    except OSError as error:
+        return error_response(500, _describe_refusal(head, error))
     except Exception as error:  # noqa: BLE001 - the outermost frame of a request: one client's defect must not end others
         on_defect(error)
         return error_response(500, f"{type(error).__name__}: {error}")
+
+
+def _describe_refusal(head: http1.Request, error: OSError) -> str:
+    """Return a sentence for what this machine refused: a full disk above all."""
+    where = f" `{error.filename}`" if error.filename else ""
+    text = f"{head.method} {_path_of(head.target.partition('?')[0])}:{where} {(error.strerror or str(error)).lower()}"
+    return f"{text} (free some space: `system df` shows who has it)" if error.errno == ENOSPC else text
 
 
 def _dispatch(engine: Engine, router: Router, head: http1.Request, body: Body, client_fd: int) -> Answer:

@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Final
 
 from minidocker.api.application import make_application
 from minidocker.api.listener import Listener, open_listener
+from minidocker.api.response import COMMON_HEADERS
 from minidocker.api.server import Server
 from minidocker.engine.engine import Engine, EngineConfig, open_engine
 from minidocker.engine.recover import recover
 from minidocker.errors import Conflict, HostError, InvalidParameter
+from minidocker.fingerprint import source_fingerprint
 
 if TYPE_CHECKING:
     from minidocker.engine.options import DaemonOptions
@@ -50,7 +52,8 @@ def run_daemon(options: DaemonOptions) -> int:
     engine.launcher.start()
     listeners = _open_listeners(options)
     recover(engine)
-    server = Server(listeners, make_application(engine, on_defect=_report_defect))
+    headers = (*COMMON_HEADERS, ("Minidocker-Source", source_fingerprint()))  # so that a client of other source can warn
+    server = Server(listeners, make_application(engine, on_defect=_report_defect), headers=headers)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: server.stop())
     if options.idle_timeout_s > 0:

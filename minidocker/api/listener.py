@@ -56,7 +56,7 @@ def open_listener(address: str, *, tls: ssl.SSLContext | None = None, allow_plai
 
     Raises:
         InvalidParameter: another form.
-        Forbidden: TCP without TLS where *allow_plain_tcp* does not say otherwise.
+        Forbidden: TCP without TLS beyond the loopback, where *allow_plain_tcp* does not say otherwise.
         Conflict: a server listens there already.
         HostError: the system refused.
     """
@@ -115,10 +115,9 @@ def _unlink_socket(path: str) -> None:
 
 def _open_tcp(rest: str, *, tls: ssl.SSLContext | None, allow_plain_tcp: bool) -> Listener:
     host, port = _parse_host_port(rest, default_port=TLS_PORT if tls is not None else PLAIN_PORT)
-    if tls is None and not allow_plain_tcp:
-        where = "the loopback" if is_loopback(host) else "the network"
+    if tls is None and not allow_plain_tcp and not is_loopback(host):
         raise Forbidden(
-            f"listen on `tcp://{rest}`: without TLS everybody on {where} would be root on this host",
+            f"listen on `tcp://{rest}`: without TLS everybody on the network would be root on this host",
             hint="use --tlsverify, a unix socket, or ssh://",
         )
     try:

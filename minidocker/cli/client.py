@@ -299,7 +299,7 @@ class Client:
             sent = {"Content-Type": content_type, **(headers or {})}
         try:
             connection.send(method, self._prefix + render_target(path, query), sent, content)
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):
             # The server may have refused a long body early; its answer says why.
             pass
         response = Response(connection, method)

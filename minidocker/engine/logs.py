@@ -88,7 +88,7 @@ def _entries(engine: Engine, container_id: str, path: Path, options: LogOptions,
                     yield entry
                 if ended or waiter is None:
                     return
-                ready, _, _ = select.select([waiter.fileno(), changes, disconnect_fd], [], [])
+                ready = _wait_for(waiter.fileno(), changes, disconnect_fd)
                 if disconnect_fd in ready:
                     return
                 if changes in ready:
@@ -98,6 +98,15 @@ def _entries(engine: Engine, container_id: str, path: Path, options: LogOptions,
             os.close(fd)
             if changes >= 0:
                 os.close(changes)
+
+
+def _wait_for(waiter: int, changes: int, client: int) -> set[int]:
+    """Return which of the three has news; the client's is only that it went away."""
+    poll = select.poll()
+    poll.register(waiter, select.POLLIN)
+    poll.register(changes, select.POLLIN)
+    poll.register(client, select.POLLRDHUP)
+    return {fd for fd, _mask in poll.poll()}
 
 
 def _follow_rotation(path: Path, fd: int, offset: int, changes: int) -> tuple[int, int, int]:

@@ -128,7 +128,9 @@ def _wait_until_stopped(engine: Engine, handle: Handle, timeout_s: float) -> boo
     waiter = wait_container(engine, handle.record.id, "not-running")
     try:
         if waiter.result is None:
-            select.select([waiter], [], [], None if timeout_s < 0 else timeout_s)
+            poll = select.poll()
+            poll.register(waiter, select.POLLIN)
+            poll.poll(None if timeout_s < 0 else timeout_s * 1000)
         return waiter.result is not None
     finally:
         with handle.lock:

@@ -21,6 +21,6 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         finally:
             os.close(fd)
         os.replace(temporary, path)
-    except OSError:
+    except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from error

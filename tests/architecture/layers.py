@@ -16,7 +16,7 @@ LEVELS: dict[str, frozenset[str]] = {
     "engine": frozenset(
         {"errors", "ids", "spec", "codec", "kernel", "reference", "image", "cgroup", "network", "volume", "container"}
     ),
-    "api": frozenset({"errors", "ids", "spec", "codec", "kernel", "engine", "reference", "container", "volume", "network", "image"}),
+    "api": frozenset({"fingerprint", "errors", "ids", "spec", "codec", "kernel", "engine", "reference", "container", "volume", "network", "image"}),
     "cli": frozenset({"errors", "ids", "spec", "codec", "kernel", "fingerprint"}),
     "__main__": frozenset({"cli"}),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import struct
 import subprocess
 import time
@@ -370,3 +371,57 @@ def test_signal_to_the_client_reaches_the_command(server: Server) -> None:
     client.send_signal(signal.SIGINT)
     assert client.wait(timeout=30) == 6
     client.stdout.close()
+
+
+BAD_REQUESTS = {
+    "unknown-image": (["no-such-image"], "no registry client"),
+    "malformed-image": (["Not A Name"], "invalid reference format"),
+    "unknown-user": (["--user", "stranger", "toolbox", "true"], "unable to find user stranger"),
+    "too-little-memory": (["--memory", "1m", "toolbox", "true"], "Minimum memory limit allowed is 6MB"),
+    "relative-mount-target": (["-v", "/tmp:data", "toolbox", "true"], "mount path must be absolute"),
+    "missing-bind-source": (["--mount", "type=bind,src=/no/such,dst=/x", "toolbox", "true"], "does not exist"),
+    "doubled-mount": (["-v", "/tmp:/x", "-v", "/var:/x", "toolbox", "true"], "Duplicate mount point"),
+    "mount-over-a-file": (["-v", "/tmp:/etc/passwd", "toolbox", "true"], "not a directory"),
+    "unknown-capability": (["--cap-add", "FLY", "toolbox", "true"], "FLY"),
+    "unknown-network": (["--network", "nowhere", "toolbox", "true"], "network nowhere not found"),
+    "unknown-container-to-join": (["--network", "container:nobody", "toolbox", "true"], "No such container: nobody"),
+    "broken-seccomp-profile": (["--security-opt", "seccomp={", "toolbox", "true"], "seccomp"),
+    "no-seccomp-file": (["--security-opt", "seccomp=/no/such", "toolbox", "true"], "/no/such"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "text"), BAD_REQUESTS.values(), ids=BAD_REQUESTS)
+def test_request_that_cannot_be_met_says_why_and_leaves_nothing(server: Server, arguments: list[str], text: str) -> None:
+    """One sentence, exit code 125, and no mount, control group, network link, record or volume stays behind."""
+    before = server.inventory()
+    result = server.run("run", "--rm", *arguments)
+    assert result.returncode == 125, result.stderr
+    assert text in result.stderr
+    assert "Traceback" not in result.stderr + server.log()
+    server.assert_unchanged(before)
+
+
+def test_port_that_is_taken_is_named(server: Server) -> None:
+    """Docker's words, so that a search engine helps."""
+    before = server.inventory()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = server.run("run", "--rm", "-p", f"127.0.0.1:{port}:80", "toolbox", "true")
+    assert result.returncode == 125
+    assert f"127.0.0.1:{port}" in result.stderr
+    assert "address already in use" in result.stderr
+    server.assert_unchanged(before)
+
+
+def test_container_runs_from_plain_copies_where_overlays_cannot_be_stacked() -> None:
+    """`--storage-driver vfs` is what a data root on overlayfs itself needs: slower, the same behaviour."""
+    from tests.linux.conftest import Server  # a server of its own, with its own driver
+
+    plain = Server("--storage-driver", "vfs")
+    try:
+        before = plain.inventory()
+        result = plain.run("run", "--rm", "toolbox", "sh", "-c", "echo written > /f; cat /f; ls -d /proc/self")
+        assert result.stdout == "written\n/proc/self\n"
+        plain.assert_unchanged(before)
+    finally:
+        plain.close()
