@@ -86,7 +86,9 @@ def test_version_and_info_are_printed_without_warnings(docker: Docker) -> None:
     assert version.stdout == "1.50 1.24 linux\n"
     info = docker("info")
     assert info.returncode == 0
-    assert "WARNING" not in info.stderr
+    warnings = [line for line in info.stderr.splitlines() if "WARNING" in line]
+    # Clients before 28 warn of a kernel setting that our network does not use.
+    assert all("bridge-nf-call" in line for line in warnings)
     assert " Server Version: 28.0.0-minidocker" in info.stdout
 
 
@@ -103,6 +105,8 @@ EXIT_CODES = {
 def test_run_ends_with_the_exit_code_of_the_command(docker: Docker, command: list[str], code: int, text: str) -> None:
     """The CLI takes 126 and 127 from words in our error text."""
     result = docker("run", "--rm", "toolbox", *command)
+    if command == ["/etc"] and int(docker("version", "--format", "{{.Client.Version}}").stdout.partition(".")[0]) < 23:
+        code = 125  # clients before 23 do not know the words "is a directory"
     assert result.returncode == code, result.stderr
     assert text in result.stderr
 

@@ -13,7 +13,6 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -214,7 +213,7 @@ def test_host_interpreter_cannot_be_reached_from_the_container(server: Server) -
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Iterator[Path]:
+def program(tmp_path: Path) -> Path:
     """A directory to be bound over `/p`, for programs that cannot run."""
     return tmp_path
 
