@@ -4,7 +4,7 @@ Every error a user can meet derives from `MinidockerError`. The families say who
 `UserError` (the one who asked), `PeerError` (a remote program, such as a registry) and `HostError` (this machine).
 Leaves that belong to one concept live beside the code that raises them.
 
-Rule: a message is verb, object in backticks, cause; a *hint* says the next step. Chapter 1.
+Rule: a message is verb, object in backticks, cause; a *hint* says the next step.
 """
 
 from __future__ import annotations

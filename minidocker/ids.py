@@ -1,7 +1,7 @@
 """Identifiers: content digests, random ids, and the short forms that people read.
 
 Pure. A `Digest` names content (OCI image-spec, "Digests"); an *id* is 64 hexadecimal digits that name a container,
-an exec or a network. Chapter 2.
+an exec or a network.
 """
 
 from __future__ import annotations

@@ -16,5 +16,5 @@ over a unix socket or TCP. This package is a thin layer: it finds the handler, r
 - `render_*` are pure: records to Docker's JSON
 
 Rule: a handler returns an answer and never writes to the connection, so that it can be tested without one.
-See the Docker Engine API reference. Chapter 3.
+See the Docker Engine API reference. Chapter 12.
 """

@@ -1,7 +1,7 @@
 """The application: from the head of a request to an answer, and from every failure to Docker's error form.
 
 The whole of HTTP is behind (`connection`), the whole of Docker ahead (the handlers): this is the seam between the two.
-An error of `minidocker.errors` knows its status; anything else is a defect, answered with 500 and reported. Chapter 3.
+An error of `minidocker.errors` knows its status; anything else is a defect, answered with 500 and reported. Chapter 12.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Two orders matter to real clients. The head of `wait` goes out before the container has ended, indeed before it was
 started: `docker run` sends the start only when it has seen it. And everything that can be refused with a status is
-checked before a connection is hijacked, because after that there is only output. Chapter 3.
+checked before a connection is hijacked, because after that there is only output. Chapter 12.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Handlers of `/containers`: create, list, inspect, and what changes a container's state.
 
 Each reads its request, calls one function of the engine, and renders the result; what streams is in `container_streams`.
-See the Docker Engine API 1.50, "Containers". Chapter 3.
+See the Docker Engine API 1.50, "Containers". Chapter 12.
 """
 
 from __future__ import annotations

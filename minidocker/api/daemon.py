@@ -1,7 +1,7 @@
 """The server process: locks its place, opens its sockets, serves, and leaves in order.
 
 Single-threaded until the launcher has been spawned and the overlay test has forked; threaded from then on. SIGTERM and SIGINT
-end it: no new connections, the launcher goes, the containers and their monitors stay. Chapter 3.
+end it: no new connections, the launcher goes, the containers and their monitors stay. Chapter 12.
 """
 
 from __future__ import annotations

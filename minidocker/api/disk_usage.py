@@ -1,4 +1,4 @@
-"""Handler of `GET /system/df`: what takes up the disk, by kind. See the Docker Engine API 1.50, "System". Chapter 3."""
+"""Handler of `GET /system/df`: what takes up the disk, by kind. See the Docker Engine API 1.50, "System". Chapter 12."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Durations as Docker words them: `3 minutes`, `About an hour`, `2 weeks`.
 
 Pure. The steps are those of Docker's `Status` texts, which people and scripts read; each unit is kept until there are
-about two of the next. Chapter 3.
+about two of the next. Chapter 12.
 """
 
 from __future__ import annotations

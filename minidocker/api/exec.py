@@ -1,7 +1,7 @@
 """Handlers of exec: note a command, run it for a client, look at it.
 
 Two requests, because the first gives the client an id before it gives its connection away. See the Docker Engine API 1.50,
-"Exec". Chapter 3.
+"Exec". Chapter 12.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Handlers of `/networks`: the three that always exist. See the Docker Engine API 1.50, "Networks". Chapter 3."""
+"""Handlers of `/networks`: the three that always exist. See the Docker Engine API 1.50, "Networks". Chapter 12."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Pure: records in, JSON values out; the present time is given. Key names and their order are Docker's, so that what
 `docker inspect` prints can be compared line by line. See the Docker Engine API 1.50, `ContainerSummary` and
-`ContainerInspectResponse`. Chapter 3.
+`ContainerInspectResponse`. Chapter 12.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Pure but for `Request.body`, which reads from the connection. Rules that real clients rely on: `True`, `1` and any other
 word are true; filters are `{"key": ["value"]}` or, from older clients, `{"key": {"value": true}}`; a JSON body needs
-`Content-Type: application/json`; unknown query keys are ignored. See "Docker Engine API". Chapter 3.
+`Content-Type: application/json`; unknown query keys are ignored. See "Docker Engine API". Chapter 12.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ logs, events, and `wait`, whose head a client must see before it starts the cont
 away: to the monitor of a container, for attach and exec.
 
 Every answer carries `Api-Version`, `Ostype` and `Server`; an error's content type is exactly `application/json`, because
-clients compare it. Chapter 3.
+clients compare it. Chapter 12.
 """
 
 from __future__ import annotations

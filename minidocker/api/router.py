@@ -4,7 +4,7 @@ Pure. The table is data (`minidocker.api.routes`): method, pattern, handler, and
 is a path whose `{id}` matches one segment and whose `{name...}` matches one or more: image names contain slashes, so the
 rest of the pattern is matched from the right. A literal segment wins over a parameter: `/images/json` is the list.
 
-As in Docker, an unknown path and a wrong method are the same 404. Chapter 3.
+As in Docker, an unknown path and a wrong method are the same 404. Chapter 12.
 """
 
 from __future__ import annotations

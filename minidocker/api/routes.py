@@ -1,7 +1,7 @@
 """Every route of the Remote API, in one table: it grows by one line for each new endpoint.
 
 Also what is refused on purpose: swarm paths answer as a Docker engine that belongs to no swarm, so that generic clients
-go on; the rest of Docker's paths say that they are not served, which is not the same as not existing. Chapter 3.
+go on; the rest of Docker's paths say that they are not served, which is not the same as not existing. Chapter 12.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Handlers about the server itself: is it there, what is it, what happens in it.
 
 `/_ping` comes first with every client: its headers say which API version to speak, and that there is no BuildKit here.
-See the Docker Engine API 1.50, "System". Chapter 3.
+See the Docker Engine API 1.50, "System". Chapter 12.
 """
 
 from __future__ import annotations

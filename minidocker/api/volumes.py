@@ -1,4 +1,4 @@
-"""Handlers of `/volumes`. See the Docker Engine API 1.50, "Volumes". Chapter 3."""
+"""Handlers of `/volumes`. See the Docker Engine API 1.50, "Volumes". Chapter 12."""
 
 from __future__ import annotations
 

@@ -6,5 +6,5 @@ before it needs them (annotations stay text, which is why every module begins wi
 
 Reading order: `commands` (the table), `main`, `flags`, `session`, `client`; then `run_flags` and `run` with `stream`,
 `terminal` and `signals`; then `template` and `table` with the commands that only print. Runs on Linux, macOS and
-Windows; `daemon` alone needs Linux. Chapter 5.
+Windows; `daemon` alone needs Linux. Chapter 14.
 """

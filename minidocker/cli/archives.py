@@ -1,4 +1,4 @@
-"""`load`, `save` and `import`: images as tar files. Acts; whatever the size, one chunk is in memory. Chapter 2."""
+"""`load`, `save` and `import`: images as tar files. Acts; whatever the size, one chunk is in memory. Chapter 14."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`attach` and `start`: connect to a container that exists. Acts; see `run` for why the requests have this order. Chapter 5."""
+"""`attach` and `start`: connect to a container that exists. Acts; see `run` for why the requests have this order. Chapter 14."""
 
 from __future__ import annotations
 

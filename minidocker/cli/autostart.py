@@ -1,7 +1,7 @@
 """Start a server when nobody listens at the default socket.
 
 Acts. One lock beside the socket makes two clients start one server. The server gets a session of its own, so that
-Ctrl-C in the client's terminal does not reach it, and a log file, whose name is said if it fails. Chapter 5.
+Ctrl-C in the client's terminal does not reach it, and a log file, whose name is said if it fails. Chapter 14.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Acts. `http.client` would cost more start-up time than all the rest of `minidocker ps`, and it reads ahead of a hijacked
 connection; what the Remote API needs fits here. Paths carry no `/v1.NN` unless `DOCKER_API_VERSION` asks for it: a
 server answers those in its own newest version, which saves the `HEAD /_ping` with which `docker` begins, and holds
-against any dockerd because the API grows by fields that an older side ignores. Chapter 5.
+against any dockerd because the API grows by fields that an older side ignores. Chapter 14.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The table of commands: words → module and object, so that only what is called is imported.
 
 Pure. One row per command: module in `minidocker.cli`, its `Command`, a summary, and the spellings; the first spelling
-is the one of the management command. `minidocker --help` is made from this table alone. Chapter 5.
+is the one of the management command. `minidocker --help` is made from this table alone. Chapter 14.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`ps`: the list of containers. Acts: one request, one table. Chapter 5."""
+"""`ps`: the list of containers. Acts: one request, one table. Chapter 14."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`daemon`: start the server in the foreground, or stop one.
 
-Acts. This module reads the command line and leaves; `minidocker.api.daemon` is the server. Chapter 5.
+Acts. This module reads the command line and leaves; `minidocker.api.daemon` is the server. Chapter 14.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`top` and `port`: what runs in a container, and what reaches it. Acts. Chapter 5."""
+"""`top` and `port`: what runs in a container, and what reaches it. Acts. Chapter 14."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`events`: what happens on the server, as it happens. Acts. Chapter 5."""
+"""`events`: what happens on the server, as it happens. Acts. Chapter 14."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`exec`: run another command in a running container.
 
-Acts: exec create → exec start, which becomes the stream → exec inspect, for the exit status. Chapter 5.
+Acts: exec create → exec start, which becomes the stream → exec inspect, for the exit status. Chapter 14.
 """
 
 from __future__ import annotations

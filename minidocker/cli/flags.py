@@ -2,7 +2,7 @@
 
 Pure. A command lists its flags as `Flag` values; `parse_flags` returns `Options`. The rules are those of the Go
 library pflag, which decides what scripts get away with: `-it`, `-p80:80`, `-p=80:80`, `--name x`, `--name=x`,
-`--rm=false`; `--` ends the flags; a command that runs another command stops at its first word. Chapter 5.
+`--rm=false`; `--` ends the flags; a command that runs another command stops at its first word. Chapter 14.
 """
 
 from __future__ import annotations

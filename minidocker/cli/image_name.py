@@ -1,6 +1,6 @@
 """What the client itself must know about image names: the default tag, and where the name ends.
 
-Pure. The full grammar is `minidocker.reference`'s; this is the part that `run` and `pull` need before they ask. Chapter 2.
+Pure. The full grammar is `minidocker.reference`'s; this is the part that `run` and `pull` need before they ask. Chapter 14.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`images`, `rmi`, `tag` and `history`. Acts. Chapter 2."""
+"""`images`, `rmi`, `tag` and `history`. Acts. Chapter 14."""
 
 from __future__ import annotations
 

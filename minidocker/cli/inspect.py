@@ -1,6 +1,6 @@
 """`inspect`: everything the server knows about containers, images, networks and volumes.
 
-Acts. Plain `inspect` tries the kinds in Docker's order until one has the name. Chapter 5.
+Acts. Plain `inspect` tries the kinds in Docker's order until one has the name. Chapter 14.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`stop`, `restart`, `kill`, `rm`, `pause`, `unpause`, `rename`, `wait`: one request for each named container.
 
 Acts. Every container is tried; what was done is printed by name, what failed goes to standard error at the end, and the
-exit status is 1 if anything did. Chapter 5.
+exit status is 1 if anything did. Chapter 14.
 """
 
 from __future__ import annotations

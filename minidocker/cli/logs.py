@@ -1,4 +1,4 @@
-"""`logs`: what a container wrote. Acts. Chapter 5."""
+"""`logs`: what a container wrote. Acts. Chapter 14."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Run one command line: global flags, dispatch, and what a failure looks like.
 
 Acts. `main` is the only place that turns errors into messages and exit statuses: 125 for a command line that cannot be
-understood (as Docker's client does), 1 for a refusal, 130 after Ctrl-C; `run` and `exec` decide their own. Chapter 5.
+understood (as Docker's client does), 1 for a refusal, 130 after Ctrl-C; `run` and `exec` decide their own. Chapter 14.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`network ls`. Acts. Chapter 8."""
+"""`network ls`. Acts. Chapter 14."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Print JSON values the way `inspect` and `--format` show them. Acts: standard output. Chapter 5."""
+"""Print JSON values the way `inspect` and `--format` show them. Acts: standard output. Chapter 14."""
 
 from __future__ import annotations
 

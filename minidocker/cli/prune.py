@@ -1,4 +1,4 @@
-"""`container prune`, `image prune`, `volume prune`: remove what nobody uses, after asking. Acts. Chapter 5."""
+"""`container prune`, `image prune`, `volume prune`: remove what nobody uses, after asking. Acts. Chapter 14."""
 
 from __future__ import annotations
 

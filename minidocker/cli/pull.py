@@ -1,6 +1,6 @@
 """`pull`, and the progress that a server reports line by line.
 
-Acts. On a terminal each layer keeps its line; elsewhere every change of state is a line of its own. Chapter 3.
+Acts. On a terminal each layer keeps its line; elsewhere every change of state is a line of its own. Chapter 14.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Acts. The order of requests is the content of this module; each line waits for t
 
 *attach* comes before *start* so that no output is lost, *wait* comes before *start* so that no exit is missed, and its
 header arrives at once, its body when the container has ended. Exit status: the command's own, 128 + N when signal N
-killed it, 125 when Docker failed, 126 and 127 when the command cannot be run or is not there. Chapter 5.
+killed it, 125 when Docker failed, 126 and 127 when the command cannot be run or is not there. Chapter 14.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Turn the flags of `run` into the body of `POST /containers/create`.
 
 Pure, but for two things that are passed in: the environment, and how to read a file (`--env-file`, a seccomp profile).
-Only what was asked for is sent: a key that is left out means the default, and the server knows that better. Chapter 5.
+Only what was asked for is sent: a key that is left out means the default, and the server knows that better. Chapter 14.
 """
 
 from __future__ import annotations

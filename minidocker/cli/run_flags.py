@@ -1,4 +1,4 @@
-"""The flags of `run` and `create`. Pure: one table; `run_body` turns its values into the body of the request. Chapter 5."""
+"""The flags of `run` and `create`. Pure: one table; `run_body` turns its values into the body of the request. Chapter 14."""
 
 from __future__ import annotations
 

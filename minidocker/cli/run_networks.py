@@ -1,7 +1,7 @@
 """Read `--network` and the flags that say more about it.
 
 Pure. The first network is the container's `NetworkMode`; `--ip`, `--network-alias`, `--link` and `--mac-address` speak
-about it, or each network brings its own: `name=web,alias=db,ip=10.0.0.9`. Chapter 5.
+about it, or each network brings its own: `name=web,alias=db,ip=10.0.0.9`. Chapter 14.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Pure. The grammar of the short form, from docker's `run` reference (`IP` may be 
     publish  = [[IP ":"] [ports] ":"] ports ["/" protocol]
     ports    = NUMBER | NUMBER "-" NUMBER
 
-Ranges must have the same length, except that one container port may take any free port of a host range. Chapter 5.
+Ranges must have the same length, except that one container port may take any free port of a host range. Chapter 14.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Read the small languages inside the flags of `run`: volumes, mounts, devices, limits, hosts, GPUs.
 
 Pure. Each reader takes the text of one flag and returns JSON for the body of `POST /containers/create`, or raises
-ValueError with Docker's words. Ports are in `run_ports`, networks in `run_networks`. Chapter 5.
+ValueError with Docker's words. Ports are in `run_ports`, networks in `run_networks`. Chapter 14.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Find the server: address, TLS, and the client that talks to it.
 
 Acts. The address comes from `-H`, else `MINIDOCKER_HOST`, else `DOCKER_HOST`, else it is the default socket; only there
-may a missing server be started (`autostart`). Chapter 5.
+may a missing server be started (`autostart`). Chapter 14.
 """
 
 from __future__ import annotations

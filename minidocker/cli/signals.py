@@ -1,7 +1,7 @@
 """Pass signals on to the container, and tell it when the terminal changes its size.
 
 Acts. Handlers run in the main thread, between two reads; each request they make has a connection of its own, because
-the shared one may be in the middle of an answer. See signal(7). Chapter 5.
+the shared one may be in the middle of an answer. See signal(7). Chapter 14.
 """
 
 from __future__ import annotations

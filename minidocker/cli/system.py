@@ -1,4 +1,4 @@
-"""`version` and `info`: who answers, and what state it is in. Acts. Chapter 5."""
+"""`version` and `info`: who answers, and what state it is in. Acts. Chapter 14."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Lists as Docker prints them: columns, `--quiet`, `--format`.
 
 Pure. A column is as wide as its widest cell and three spaces, at least ten; the last one is not padded. `--format`
-takes `table`, `json`, a template, or `table` and a template; only templates import the template engine. Chapter 5.
+takes `table`, `json`, a template, or `table` and a template; only templates import the template engine. Chapter 14.
 """
 
 from __future__ import annotations

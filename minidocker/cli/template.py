@@ -1,6 +1,6 @@
 """`--format`: fill a Go template with a value.
 
-Pure, and imported only when a template is given. `template_syntax` parses, `template_functions` has the functions. Chapter 5.
+Pure, and imported only when a template is given. `template_syntax` parses, `template_functions` has the functions. Chapter 14.
 """
 
 from __future__ import annotations

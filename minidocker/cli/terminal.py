@@ -1,7 +1,7 @@
 """The person's terminal: is there one, how large is it, raw mode, and the keys that detach.
 
 Acts, except for `parse_detach_keys` and `DetachFilter`. In raw mode the terminal passes every key on: Ctrl-C becomes a
-byte that the container's terminal turns into its own SIGINT. See termios(3), ioctl_tty(2). Chapter 5.
+byte that the container's terminal turns into its own SIGINT. See termios(3), ioctl_tty(2). Chapter 14.
 """
 
 from __future__ import annotations

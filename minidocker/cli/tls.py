@@ -1,7 +1,7 @@
 """Wrap a connection to the server in TLS, with the certificates of `DOCKER_CERT_PATH`.
 
 Acts. `--tlsverify` (or `DOCKER_TLS_VERIFY`) checks the server against a CA and shows our own certificate;
-`--tls` alone encrypts without checking whom. Chapter 5.
+`--tls` alone encrypts without checking whom. Chapter 14.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sizes, durations and moments as people write and read them.
 
 Pure. Sizes that are typed count in 1024 (`64m`), sizes that are shown count in 1000 (`1.24kB`), as in Docker;
-durations are Go's (`1m30s`) in nanoseconds. Chapter 5.
+durations are Go's (`1m30s`) in nanoseconds. Chapter 14.
 """
 
 from __future__ import annotations

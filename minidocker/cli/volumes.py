@@ -1,4 +1,4 @@
-"""`volume ls`, `volume create`, `volume rm`. Acts. Chapter 7."""
+"""`volume ls`, `volume create`, `volume rm`. Acts. Chapter 14."""
 
 from __future__ import annotations
 

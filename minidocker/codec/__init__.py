@@ -15,5 +15,4 @@ concern. So every format can be learnt, and tested, on any machine. Garbage rais
 - `syscalls`: numbers of system calls
 - `bpf`: the classic BPF machine, in which seccomp filters are written
 
-Chapters 2 to 6.
 """

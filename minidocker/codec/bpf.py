@@ -12,7 +12,7 @@ and the block is the system call that is about to be made (`<linux/seccomp.h>`):
 Programs are written with names for places (`Statement`). A conditional jump skips at most 255 instructions; where a
 place is farther away the assembler adds an unconditional jump, which has 32 bits.
 
-Rule: only the nine operations that the filters here are made of; see bpf(4) of the BSDs and seccomp(2). Chapter 6.
+Rule: only the nine operations that the filters here are made of; see bpf(4) of the BSDs and seccomp(2). Chapter 19.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ It gets `struct bpf_cgroup_dev_ctx` of `<linux/bpf.h>`: access (mknod 1, read 2,
 character 2) in the lower half of the first word, then major, then minor; it answers 1 for yes.
 
 An instruction is 8 bytes: code, registers (source and destination, 4 bits each), 16-bit jump offset, 32-bit constant. Only the
-seven codes below are used. See `Documentation/bpf/standardization/instruction-set.rst` of the kernel. Chapter 6.
+seven codes below are used. See `Documentation/bpf/standardization/instruction-set.rst` of the kernel. Chapter 17.
 """
 
 from __future__ import annotations

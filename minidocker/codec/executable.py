@@ -5,7 +5,7 @@ loader of a program; ENOEXEC a program for another machine or no program at all.
 which. `explain_exec_failure` gives the sentence for a person, `render_exec_error` puts it behind the words of runc, from
 which Docker's clients conclude the exit code (127 or 126), so those words come first and a hint never contains them.
 
-See execve(2), "Interpreter scripts"; elf(5). Chapter 6.
+See execve(2), "Interpreter scripts"; elf(5). Chapter 16.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Grammar (Docker Engine API, "Attach to a container, stream format")::
     stream  = one byte: 0 stdin, 1 stdout, 2 stderr, 3 an error of the daemon
     length  = four bytes, big-endian
 
-A terminal's output is not framed: there is one stream only. Pure. Chapter 3.
+A terminal's output is not framed: there is one stream only. Pure. Chapter 12.
 """
 
 from __future__ import annotations

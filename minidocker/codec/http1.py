@@ -11,7 +11,7 @@ stays in the buffer: the next request, or, after an upgrade, bytes of another pr
 
 Rule: strict, because what two programs read differently is how requests are smuggled (RFC 9112, section 11.2). Lines end in
 CR LF; a message with both `Content-Length` and `Transfer-Encoding` is refused, and so are two lengths that differ, folded
-lines, blanks before the colon. Pure. See RFC 9110, RFC 9112. Chapter 3.
+lines, blanks before the colon. Pure. See RFC 9110, RFC 9112. Chapter 12.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Pure. One line is
     36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
     id parent dev root mount-point options optional-fields - type source super-options
 
-Octal escapes stand for blank, tab, newline and backslash. Chapter 6.
+Octal escapes stand for blank, tab, newline and backslash. Chapter 16.
 """
 
 from __future__ import annotations

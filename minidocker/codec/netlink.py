@@ -8,7 +8,7 @@ length counts the header but not the padding. Numbers are in the machine's own b
     struct nlattr   { __u16 nla_len, nla_type; };
     struct nlmsgerr { int error; struct nlmsghdr msg; /* the request, unless NLM_F_CAPPED; then attributes */ };
 
-Rule: nothing here knows what an attribute means. See netlink(7). Chapter 9.
+Rule: nothing here knows what an attribute means. See netlink(7). Chapter 18.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ of the network header into register 1" and "cmp: register 1 equals 0a000001". At
 are in the order of the packet for addresses and ports, and in the machine's own for `meta`, `ct` and `fib`.
 
 Rule: a batch is one transaction; all of it takes effect together or nothing does. See nft(8),
-`<linux/netfilter/nf_tables.h>`. Chapter 9.
+`<linux/netfilter/nf_tables.h>`. Chapter 18.
 """
 
 from __future__ import annotations

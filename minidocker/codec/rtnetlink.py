@@ -7,7 +7,7 @@ reads the kernel's description of a thing. The fixed structs, in the headers' ow
     struct ifaddrmsg { u8 family, prefixlen, flags, scope; u32 index; };
     struct rtmsg     { u8 family, dst_len, src_len, tos, table, protocol, scope, type; u32 flags; };
 
-Addresses travel in network byte order, everything else in the machine's. See rtnetlink(7), `<linux/if_link.h>`. Chapter 9.
+Addresses travel in network byte order, everything else in the machine's. See rtnetlink(7), `<linux/if_link.h>`. Chapter 18.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Pure. A filter sees numbers and people write names; both machines have their own numbers up to 423 and share the later
 ones. A number in the tables sets the count, every name takes the next one: this is how the kernel's own tables read,
-`arch/x86/entry/syscalls/syscall_64.tbl` and `scripts/syscall.tbl`. A test compares with installed headers. Chapter 6.
+`arch/x86/entry/syscalls/syscall_64.tbl` and `scripts/syscall.tbl`. A test compares with installed headers. Chapter 19.
 """
 
 from __future__ import annotations

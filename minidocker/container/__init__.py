@@ -8,5 +8,5 @@
                                           └─fork─▶ monitor of container B ──fork─▶ init of B
 
 A monitor outlives the server: it owns stdio, log and exit code, and listens on a socket in the container's directory
-under the exec root, where the server that comes next finds it. Chapters 6 and 7.
+under the exec root, where the server that comes next finds it. Chapter 16.
 """

@@ -4,7 +4,7 @@ Who am I: the child of the monitor, born into the container's pid namespace, whi
 more process in it). It performs its steps one after another and ends in execve(2). It runs the interpreter's sealed copy,
 is not dumpable, and after `PivotRoot` sees the container's files only: everything it needs is imported before the fork.
 
-Failure is one `Failed` message to the monitor, in words for the person who typed the command. Chapter 6.
+Failure is one `Failed` message to the monitor, in words for the person who typed the command. Chapter 16.
 """
 
 from __future__ import annotations

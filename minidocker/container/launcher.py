@@ -4,7 +4,7 @@ Who am I: spawned once by the server at its start, running a sealed in-memory co
 every module imported that a monitor or init will need. The server is threaded and must never fork itself; I never have a
 second thread, so that fork(2) and unshare(2) are safe here. I hold no state: one message, one fork. I end with the server.
 
-Started as `python -I -S -c "…run_launcher(FD)"`; see `spawn_launcher`. Chapter 7.
+Started as `python -I -S -c "…run_launcher(FD)"`; see `spawn_launcher`. Chapter 16.
 """
 
 from __future__ import annotations

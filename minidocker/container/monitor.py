@@ -15,7 +15,7 @@ server, and end once the attached clients have everything.
       │ ◀───────── Started ───   │ ◀─────────── end of stream   ·
       │ ◀────────── Exited ───   │ (pidfd: the command ended)
 
-Chapter 7.
+Chapter 16.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Pure. The order of the steps is the content of this module; where a position matters, the step's *why* says so. What depends
 on other concepts comes in ready-made as `Surroundings`: control group steps, network steps, the seccomp program. See the OCI
-runtime specification, "Linux container configuration", and pivot_root(2), capabilities(7), seccomp(2). Chapter 6.
+runtime specification, "Linux container configuration", and pivot_root(2), capabilities(7), seccomp(2). Chapter 16.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ memory file whose descriptor comes first.
 | init     | monitor  | `NamespacesMade`, `ConsoleMade` + terminal, `Ready`, `Failed`    |
 | monitor  | init     | `Go`                                                            |
 
-Init says nothing when it has become the command: execve closes its end, and the end of the stream is the news. Chapter 7.
+Init says nothing when it has become the command: execve closes its end, and the end of the stream is the news. Chapter 16.
 """
 
 from __future__ import annotations

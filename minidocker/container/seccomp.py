@@ -16,7 +16,7 @@ else the first counts; a rule that says what the default says is skipped.
 What does not work: comparing all 64 bits of an argument that the kernel cuts to 32 (`socket`'s family is an `int`).
 2**32 + 38 is then greater than 40 and AF_ALG is open. For these arguments the high half is taken as 0.
 
-See seccomp(2), seccomp_rule_add(3). Chapter 6.
+See seccomp(2), seccomp_rule_add(3). Chapter 19.
 """
 
 from __future__ import annotations

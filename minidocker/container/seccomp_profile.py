@@ -8,7 +8,7 @@ The default profile restates the one of Docker 28 and its successors (moby/profi
 no ordinary program needs and what the kernel has been attacked through: mounting, modules, keyrings, io_uring,
 userfaultfd, new namespaces, AF_ALG. Names that exist on neither machine of `minidocker.codec.syscalls` are left out.
 
-See seccomp(2), `minidocker.container.seccomp` for the compiler. Chapter 6.
+See seccomp(2), `minidocker.container.seccomp` for the compiler. Chapter 19.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ not, logs it, and copies it to every client; a client that does not read holds t
 it, which in turn holds the process back (a pipe is full): nothing is dropped, as in Docker.
 
 A client is the *socket of a Docker client*: the server has written the HTTP header and handed the descriptor over. Output
-to it is framed (stream, 0, 0, 0, length, payload) unless there is a terminal. Chapter 7.
+to it is framed (stream, 0, 0, 0, length, payload) unless there is a terminal. Chapter 16.
 """
 
 from __future__ import annotations

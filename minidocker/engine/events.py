@@ -5,7 +5,7 @@ subscription; it never waits for a listener. A `Subscription` is an iterator ove
 so that its thread waits for the next event and for the client's departure in the same poll(2). It is registered when it
 is made, not when it is first read: what happens between the two is not lost.
 
-`is_match` is pure. Facts of the form: Docker Engine API, `GET /events`. Chapter 7.
+`is_match` is pure. Facts of the form: Docker Engine API, `GET /events`. Chapter 11.
 """
 
 from __future__ import annotations

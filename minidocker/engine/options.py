@@ -1,4 +1,4 @@
-"""How one server is to run: the command line of `minidocker daemon` as a value. Pure. Chapter 5."""
+"""How one server is to run: the command line of `minidocker daemon` as a value. Pure. Chapter 11."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Where a server keeps its things when nobody says otherwise.
 
 Pure, and light: the client needs the socket's path before anything else. Root uses the system's directories, everybody
-else the XDG ones, so that two people on one machine do not meet. Chapter 1.
+else the XDG ones, so that two people on one machine do not meet. Chapter 11.
 """
 
 from __future__ import annotations

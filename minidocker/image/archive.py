@@ -8,7 +8,7 @@ compressed, and its layers too.
 Loading is streaming: the files of the archive go to disk one after the other, whatever their order, and are looked up
 by name afterwards; a name in the archive never becomes a path. One archive is one `Ingest`: after a failure nothing of it stays.
 The archive that `render_archive` writes has both forms and equal bytes for equal images. Acting. See OCI image-spec
-`image-layout.md`; moby, "Image tarball format". Chapter 2.
+`image-layout.md`; moby, "Image tarball format". Chapter 7.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Acting: reads the host's programs. Rule: the same host gives the same image, byte for byte; so nothing of the moment goes in, and
 entries are sorted. `hello` is one program of ours. `toolbox` is a small root file system put together by `toolbox`. Both go
-through the same writer, blob and unpacking as any other image. Chapter 2.
+through the same writer, blob and unpacking as any other image. Chapter 7.
 """
 
 from __future__ import annotations

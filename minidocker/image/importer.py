@@ -1,7 +1,7 @@
 """`docker import`: an archive of a root file system becomes an image of one layer, with changes to its configuration.
 
 `apply_changes` is pure: it takes instructions as a Dockerfile has them (`CMD`, `ENTRYPOINT`, `ENV`, `EXPOSE`, `LABEL`, `ONBUILD`,
-`STOPSIGNAL`, `USER`, `VOLUME`, `WORKDIR`). `import_archive` acts. Chapter 2.
+`STOPSIGNAL`, `USER`, `VOLUME`, `WORKDIR`). `import_archive` acts. Chapter 7.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Pure. The *diff_id* is the digest of a layer's uncompressed archive. The *ChainID* names the result of applying a layer to the
 ones below it: `ChainID(L0) = diff_id(L0)`, `ChainID(L0|…|Ln) = sha256(ChainID(L0|…|Ln-1) + " " + diff_id(Ln))`. Equal stacks
-share directories, different stacks never do. See OCI image-spec, "Layer ChainID". Chapter 2.
+share directories, different stacks never do. See OCI image-spec, "Layer ChainID". Chapter 4.
 """
 
 from __future__ import annotations

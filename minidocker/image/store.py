@@ -4,7 +4,7 @@ Acting; safe to use from several threads. What is on disk is an OCI image layout
 names are: each manifest stands there once for each of its names, in the annotations that containerd and skopeo use too. It is
 replaced whole for every change, after the blobs that it will refer to are there and before those that it no longer refers to go.
 
-An image is its configuration: the digest of those bytes is the *id*. See OCI image-spec `image-layout.md`. Chapter 2.
+An image is its configuration: the digest of those bytes is the *id*. See OCI image-spec `image-layout.md`. Chapter 7.
 """
 
 from __future__ import annotations

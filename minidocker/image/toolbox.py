@@ -6,7 +6,7 @@ followed through symbolic links such as those of `/etc/alternatives`. Either way
 the libraries (`DT_NEEDED`), theirs, and so on, looked for where ld.so(8) looks.
 
 A command that is missing stays missing; only `ps` and `kill` are replaced by scripts of ours, because a container whose
-processes cannot be seen teaches nothing. No program of the host is run. Chapter 2.
+processes cannot be seen teaches nothing. No program of the host is run. Chapter 7.
 """
 
 from __future__ import annotations

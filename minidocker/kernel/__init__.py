@@ -5,5 +5,5 @@ function table and the one error check), then one module per subject: `mount`, `
 `capabilities`, `seccomp`, `netlink`, `terminal`. The upper half is what a container is made of: `steps` (pure data),
 `perform` (the kernel performs a step) and `explain` (a person reads it).
 
-Rule: wrappers check, retry and raise `OSError`; they decide nothing. Chapter 6 and 7.
+Rule: wrappers check, retry and raise `OSError`; they decide nothing. Chapter 16.
 """

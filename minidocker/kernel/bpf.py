@@ -1,4 +1,4 @@
-"""Load an eBPF program and attach it to a control group; see bpf(2). What is in it: `minidocker.codec.ebpf`. Chapter 6."""
+"""Load an eBPF program and attach it to a control group; see bpf(2). What is in it: `minidocker.codec.ebpf`. Chapter 17."""
 
 from __future__ import annotations
 

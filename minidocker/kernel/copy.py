@@ -1,7 +1,7 @@
 """Copy a tree between two directory descriptors: names, types, modes, owners, times, links, extended attributes.
 
 Acting, and deaf to paths: every name is opened below a directory that is already open, never through a symbolic link, so
-that a tree which changes while it is copied cannot lead outside. Hard links inside the tree stay hard links. Chapter 4.
+that a tree which changes while it is copied cannot lead outside. Hard links inside the tree stay hard links. Chapter 16.
 """
 
 from __future__ import annotations

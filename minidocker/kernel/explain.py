@@ -1,7 +1,7 @@
 """A person reads the steps: what, why, and where it is taught.
 
 Pure. `describe_step` says each step in the words of its system call; `explain_steps` lays a plan out as a table for
-`run --explain`. The chapter of a step is its package's. See `minidocker.kernel.steps`. Chapter 6.
+`run --explain`. The chapter of a step is its package's. See `minidocker.kernel.steps`. Chapter 16.
 """
 
 from __future__ import annotations

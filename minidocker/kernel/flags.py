@@ -1,7 +1,7 @@
 """Kernel flag words, one class per flag argument, with the names of the headers.
 
 Pure. Numbers are those of `<linux/sched.h>`, `<linux/mount.h>`, `<linux/openat2.h>`, `<linux/capability.h>`; a test
-compares them with the headers where these are installed. Chapter 6.
+compares them with the headers where these are installed. Chapter 16.
 """
 
 from __future__ import annotations

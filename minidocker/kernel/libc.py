@@ -2,7 +2,7 @@
 
 `LIBC` is `CDLL(None)` seen through the `Libc` protocol, argument and result types set from one table. `check` calls,
 retries `EINTR`, and turns `-1` into the built-in `OSError(errno, text, path)`, so that `except PermissionError` works.
-System calls that libc does not wrap go through `syscall(2)` by number; an unknown machine is refused. Chapter 6.
+System calls that libc does not wrap go through `syscall(2)` by number; an unknown machine is refused. Chapter 16.
 """
 
 from __future__ import annotations

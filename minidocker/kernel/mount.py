@@ -2,7 +2,7 @@
 
 A path inside a container is never handed to the kernel as a string of the host: it is opened with the container's root
 as `/` (`open_in_root`) and then used through `/proc/self/fd/N`. A symbolic link planted in an image, or swapped while we
-look, then leads to a place inside the root at worst (CVE-2021-30465, CVE-2025-52881). Chapter 6.
+look, then leads to a place inside the root at worst (CVE-2021-30465, CVE-2025-52881). Chapter 16.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Namespaces: make them, enter them, name them; see namespaces(7).
 
-All calls act on the calling thread, so only single-threaded processes (launcher, monitor, init) may use them. Chapter 6.
+All calls act on the calling thread, so only single-threaded processes (launcher, monitor, init) may use them. Chapter 16.
 """
 
 from __future__ import annotations

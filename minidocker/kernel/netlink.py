@@ -5,7 +5,7 @@ answers collected. Every function takes the socket first: a netlink socket belon
 which it was opened, so one opened inside a container goes on configuring that container wherever its owner is.
 
 Rule: a refusal is `OSError(errno, text, object)`, where *text* is the kernel's own explanation if it gives one
-(NETLINK_EXT_ACK). Several requests travel in one send(2); each is answered on its own. See netlink(7). Chapter 9.
+(NETLINK_EXT_ACK). Several requests travel in one send(2); each is answered on its own. See netlink(7). Chapter 18.
 """
 
 from __future__ import annotations

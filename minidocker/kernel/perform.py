@@ -4,7 +4,7 @@ Acting. `perform_init_step` runs in init, between its birth and the command; `pe
 Each is one `match` over `minidocker.kernel.steps`, each case one or two calls into this package. What a step needs from
 outside comes in the context: the handshake with the other process, and who the container's users are.
 
-A failing step raises `OSError` with the step's own path; the caller says which step it was. Chapter 6.
+A failing step raises `OSError` with the step's own path; the caller says which step it was. Chapter 16.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Acts, and leaves nothing behind: whatever could change something is tried in a forked child inside namespaces of its own, which
 end with it. `doctor` prints the answers, tests ask them through `requires(…)`. A probe that fails says why in the kernel's words
-and what would help. Runs on any system; elsewhere than on Linux the answers are all no. See namespaces(7). Chapter 6.
+and what would help. Runs on any system; elsewhere than on Linux the answers are all no. See namespaces(7). Chapter 16.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The attributes of this process: titles, signals, limits, descriptors, memory files; see prctl(2). Chapter 6."""
+"""The attributes of this process: titles, signals, limits, descriptors, memory files; see prctl(2). Chapter 16."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Install a system call filter; see seccomp(2). What is in it is decided by `minidocker.container.seccomp`. Chapter 6."""
+"""Install a system call filter; see seccomp(2). What is in it is decided by `minidocker.container.seccomp`. Chapter 19."""
 
 from __future__ import annotations
 

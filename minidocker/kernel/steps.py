@@ -15,7 +15,7 @@ is born by `ForkInit` and becomes the container's command at `Exec`. They run si
 | `Synchronise` ⇄                      | `Synchronise` ⇄                            |
 |                                      | `DropCapabilities`, `LoadSeccomp`, `Exec`  |
 
-Every step carries *why*, one sentence for the person who reads `run --explain`. Chapter 6.
+Every step carries *why*, one sentence for the person who reads `run --explain`. Chapter 16.
 """
 
 from __future__ import annotations

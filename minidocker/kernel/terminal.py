@@ -1,4 +1,4 @@
-"""Pseudo-terminals of a container's own devpts; see pts(4) and ioctl_tty(2). Chapter 6."""
+"""Pseudo-terminals of a container's own devpts; see pts(4) and ioctl_tty(2). Chapter 16."""
 
 from __future__ import annotations
 

@@ -17,5 +17,5 @@ just computes it again.
 
 Reading order: `ipam` (addresses), `bridge` (which subnet), `ports` (what is asked for), `rules` (what the filter is
 told), `apply` (the kernel does it), `proxy` (what the filter cannot), `names` (`/etc/hosts`, `/etc/resolv.conf`),
-`record` (what `docker network ls` shows). Chapter 9.
+`record` (what `docker network ls` shows). Chapter 18.
 """

@@ -2,7 +2,7 @@
 
 Acting. `setup_bridge` and `apply_table` may be called again at any time: they end in the same state. A host without
 nf_tables (`FilterUnavailable`) can still run containers with an address on the bridge; ports then go through the proxy
-only, and nothing is masqueraded. See rtnetlink(7), `ip-sysctl` in the kernel's documentation. Chapter 9.
+only, and nothing is masqueraded. See rtnetlink(7), `ip-sysctl` in the kernel's documentation. Chapter 18.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Pure. The name says whose it is: a server with the usual data root has `minidocker0` (not `docker0`, which may belong to
 a real Docker on the same host), any other server a name made from its data root. So two servers never share a bridge or
-a table of rules, and one that starts after a crash recognises what its predecessor left. Chapter 9.
+a table of rules, and one that starts after a crash recognises what its predecessor left. Chapter 18.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Addresses: which one of a subnet the next container gets ("IP address management").
 
 Pure: the set of addresses in use goes in, an address comes out; who holds which address is written in the container
-records and nowhere else, so that there is no second list to disagree with. Chapter 9.
+records and nowhere else, so that there is no second list to disagree with. Chapter 18.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Host ports, really bound: the only sure way to learn that a port is free, and to keep it.
 
 Acting. A bound socket does two things: nobody else can take the port, and the proxy accepts clients on it that the packet
-filter does not see. The caller owns the sockets. Chapter 9.
+filter does not see. The caller owns the sockets. Chapter 18.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Pure. Docker writes the three files next to the container's record and binds them over the image's, because only the
 engine knows the address. On the default bridge there is no name service between containers, only the host's servers.
-See hosts(5), resolv.conf(5), hostname(5). Chapter 9.
+See hosts(5), resolv.conf(5), hostname(5). Chapter 18.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Published ports: what `-p` and `EXPOSE` ask for, and which host port each gets.
 
 Pure. `plan_ports` turns Docker's two maps into requests; `candidate_ports` says which host ports may be tried for one, in
-order. Whether a port is free only the kernel knows: `minidocker.network.listeners` really binds it. Chapter 9.
+order. Whether a port is free only the kernel knows: `minidocker.network.listeners` really binds it. Chapter 18.
 """
 
 from __future__ import annotations

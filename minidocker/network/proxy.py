@@ -11,7 +11,7 @@ Theory of operation. A connection is two sockets and two pipes; a pipe is source
                                             the writing half of the sink: the other direction goes on (half-close).
 
 A full buffer stops the reading, so that a slow reader slows the writer down and not the memory up. Datagrams have no
-connections: each client address gets a socket of its own, so that answers find their way back. Chapter 9.
+connections: each client address gets a socket of its own, so that answers find their way back. Chapter 18.
 """
 
 from __future__ import annotations

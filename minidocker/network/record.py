@@ -1,7 +1,7 @@
 """What `GET /networks` says about a network.
 
 Pure. Field names and JSON are those of the Docker Engine API 1.50. Three networks always exist: `bridge`, `host` (the
-host's own namespace) and `none` (only `lo`). Chapter 9.
+host's own namespace) and `none` (only `lo`). Chapter 18.
 """
 
 from __future__ import annotations

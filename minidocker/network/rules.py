@@ -14,7 +14,7 @@ packet of a connection:
 | postrouting | `nat-postrouting`     | masquerade what leaves the subnet                                       |
 
 An `accept` here does not override a `drop` in a table of somebody else: every base chain of a hook must let a packet
-pass. See nft(8) and Docker's table `ip docker-bridges`, whose design this follows. Chapter 9.
+pass. See nft(8) and Docker's table `ip docker-bridges`, whose design this follows. Chapter 18.
 """
 
 from __future__ import annotations
