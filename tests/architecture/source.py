@@ -64,14 +64,6 @@ def product_modules() -> dict[str, Module]:
     return {module.name: module for module in modules}
 
 
-@functools.cache
-def test_modules() -> dict[str, Module]:
-    """Return every module of the tests by name."""
-    root = CHECKOUT / "tests"
-    modules = (read_module(path, root=root) for path in sorted(root.rglob("*.py")))
-    return {module.name: module for module in modules}
-
-
 def imports_of(module: Module) -> Iterator[Import]:
     """Yield the imports of our own modules in *module*, wherever they stand."""
     yield from _imports_below(module.tree, importer=module.name, at_top=True, for_types=False)
@@ -102,20 +94,3 @@ def _imported_names(node: ast.AST) -> Iterator[str]:
 def is_ours(name: str) -> bool:
     """Whether a dotted name is the product or below it."""
     return name == "minidocker" or name.startswith("minidocker.")
-
-
-def foreign_imports(module: Module) -> Iterator[tuple[str, int]]:
-    """Yield the modules of the standard library that *module* imports, with the line."""
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno) for alias in node.names if not is_ours(alias.name))
-        elif isinstance(node, ast.ImportFrom) and node.module and not is_ours(node.module):
-            yield node.module, node.lineno
-
-
-def uses_of(module: Module, *dotted: str) -> Iterator[tuple[str, int]]:
-    """Yield where *module* mentions a name such as `print` or `os.environ`."""
-    wanted = set(dotted)
-    for node in ast.walk(module.tree):
-        if isinstance(node, (ast.Name, ast.Attribute)) and (name := ast.unparse(node)) in wanted:
-            yield name, node.lineno

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from minidocker.kernel.flags import CAPABILITIES, Clone, Mnt, Ms, Resolve
+from minidocker.kernel.flags import CAPABILITIES, Clone, Mnt, Ms, Resolve, Rlimit
 
 HEADERS = {
     "linux/sched.h": ("CLONE_", Clone), "linux/mount.h": ("MS_", Ms), "linux/openat2.h": ("RESOLVE_", Resolve),
@@ -45,3 +47,19 @@ def test_capability_numbers_are_those_of_the_header() -> None:
         if name in defined:
             assert number == int(defined[name])
     assert len(defined) > 30
+
+
+def test_resource_numbers_are_those_of_the_header() -> None:
+    """prlimit(2) knows limits by number; Docker's `--ulimit` by name."""
+    defined = dict(re.findall(r"#\s*define RLIMIT_(\w+)\s+(\d+)", _find("asm-generic/resource.h")))
+    assert {str(member.name): str(int(member)) for member in Rlimit} == {name: defined[name] for name in defined if name in Rlimit.__members__}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: the numbers are of this machine")
+def test_system_call_numbers_are_those_of_the_header() -> None:
+    """A wrong number would call something else; libc has no wrapper that could be asked instead."""
+    from minidocker.kernel.libc import SYSCALL_NUMBERS
+
+    header = "asm/unistd_64.h" if platform.machine() == "x86_64" else "asm-generic/unistd.h"
+    defined = {name: int(number) for name, number in re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", _find(header))}
+    assert {name: defined[name] for name in SYSCALL_NUMBERS} == SYSCALL_NUMBERS
