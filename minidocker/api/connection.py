@@ -5,7 +5,7 @@ asks for it (`_RequestBody`), and `100 Continue` is sent only then. Head and bod
 body that grows is chunked (for HTTP/1.0: ended by the end of the connection), and each piece is sent as it comes.
 
 After a `Hijack` the bytes belong to the container: its monitor gets the socket itself. Only where that cannot be (TLS, or
-bytes that arrived with the request and were read already) the thread stays and pumps through a pair of sockets. Chapter 12.
+bytes that arrived with the request and were read already) the thread stays and pumps through a pair of sockets. Chapter 13.
 """
 
 from __future__ import annotations

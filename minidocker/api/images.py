@@ -1,7 +1,7 @@
 """Handlers of `/images`: list, bring in, take out, name, remove.
 
 Bodies are archives of any size, so they are never held: the engine reads from the request and writes to the answer while
-it works. See the Docker Engine API 1.50, "Images". Chapter 12.
+it works. See the Docker Engine API 1.50, "Images". Chapter 7.
 """
 
 from __future__ import annotations

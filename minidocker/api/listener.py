@@ -3,7 +3,7 @@
 Acting. Rules: whoever may open the socket is root on this host, so a unix socket belongs to root and the group `docker`
 (mode 0660), from the first instant it exists; TCP without TLS is refused except on the loopback, and there as well unless
 asked for in so many words. A socket file that nobody listens on is a leftover and is replaced; one that somebody
-listens on is not. See unix(7), CVE-2025-9074. Chapter 12.
+listens on is not. See unix(7), CVE-2025-9074. Chapter 13.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 One thread, both directions, each with its own end: the client's half-close ends the container's input, not its output.
 Both sockets are non-blocking; a TLS connection asks to read before it can write and the other way round, and holds bytes
-that poll(2) does not see, so it is read until it has none. Acting. Chapter 12.
+that poll(2) does not see, so it is read until it has none. Acting. Chapter 13.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Acting. Theory of operation: `serve` runs in the thread that calls it and waits 
 which `stop` (from a signal handler or another thread) wakes it. Then nobody is accepted any more, the socket files go, and
 open connections are shut down: handlers that wait for events or logs see their client leave. Connections given to a
 monitor are not ours any more and live on. A thread costs 0.1 ms and some kilobytes; docker opens a few connections for
-a command, so that a pool would only add a queue to understand. Chapter 12.
+a command, so that a pool would only add a queue to understand. Chapter 13.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Rules of the form (Docker Engine API, "Stream format" and `POST /images/create`): progress is one JSON object a line, ended
 by CR LF, each sent as its own chunk; a failure before the first object is a status, after it an object with both `error`
-and `errorDetail`, because one client reads the one and another the other. Chapter 12.
+and `errorDetail`, because one client reads the one and another the other. Chapter 13.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Handlers that Docker does not have: what a request would do, for `run --explain`. Chapter 12."""
+"""Handlers that Docker does not have: what a request would do, for `run --explain`. Chapter 16."""
 
 from __future__ import annotations
 

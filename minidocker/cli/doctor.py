@@ -1,6 +1,6 @@
 """`doctor`: what this machine offers for containers, which tier that is, and how to get to the next one.
 
-Acts: asks `minidocker.kernel.probe`; no server is needed. Chapter 14.
+Acts: asks `minidocker.kernel.probe`; no server is needed. Chapter 16.
 """
 
 from __future__ import annotations

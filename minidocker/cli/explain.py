@@ -1,7 +1,7 @@
 """`run --explain` and `run --dry-run`: print the steps of a container, with reasons and chapters.
 
 With a server the plan is the server's own, from its image and its machine. With `--dry-run` there is none: the plan is computed
-here, on any system, for a plain Linux with cgroup v2; the image's defaults are unknown then, and said so. Chapter 14.
+here, on any system, for a plain Linux with cgroup v2; the image's defaults are unknown then, and said so. Chapter 16.
 """
 
 from __future__ import annotations

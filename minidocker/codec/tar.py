@@ -7,7 +7,7 @@ attributes). The writer writes ustar and adds pax records only where ustar canno
 
 Pure: the reader pulls bytes through `ByteSource.read` and holds one buffer whatever the size of the archive. Names are
 bytes and as they stand in the archive: what a name may do is decided where it is used. Garbage raises `InvalidArchive` with
-the offset of the block. See pax(1), section "ustar Interchange Format", and the GNU tar manual, "Tar Internals". Chapter 4.
+the offset of the block. See pax(1), section "ustar Interchange Format", and the GNU tar manual, "Tar Internals". Chapter 5.
 """
 
 from __future__ import annotations

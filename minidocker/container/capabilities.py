@@ -4,7 +4,7 @@ Pure. Since Linux 2.2 root is a set of capabilities. A container's root gets fou
 and to change users, not enough to mount, to load modules or to configure the host. `--cap-add` and `--cap-drop` change
 the set, `--privileged` gives everything that the kernel has.
 
-See capabilities(7). Chapter 19.
+See capabilities(7). Chapter 16.
 """
 
 from __future__ import annotations

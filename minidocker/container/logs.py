@@ -2,7 +2,7 @@ r"""The json-file log: one JSON object a line, `{"log": "text\n", "stream": "std
 
 `LogWriter` is the monitor's: it cuts output into lines (at most 16 KiB each, as Docker does), stamps and appends them, and
 rotates. `decode_log_line` is its inverse; `find_tail_offset` looks for the last lines from the end. A crash can leave half a line at the end of the
-file: readers skip what does not parse. Chapter 11.
+file: readers skip what does not parse. Chapter 7.
 """
 
 from __future__ import annotations

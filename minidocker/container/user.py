@@ -4,7 +4,7 @@ Pure: the contents of the two files come in as bytes. They belong to the image, 
 them takes regular files only and at most `MAX_DATABASE_BYTES` (CVE-2024-9676); lines of the wrong form are passed over.
 
 The forms are `user`, `user:group`, with names or numbers. Rule: digits are a number and never a name, and a number that
-does not fit is refused, never cut or turned into 0 (CVE-2026-46680, CVE-2026-30892). See passwd(5), group(5). Chapter 19.
+does not fit is refused, never cut or turned into 0 (CVE-2026-46680, CVE-2026-30892). See passwd(5), group(5). Chapter 16.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The steps that connect a container to its network: a cable, an address, a way out.
 
-Pure, so that a plan can be shown on any system; `minidocker.engine.networks` decides what the endpoint is. Chapter 11.
+Pure, so that a plan can be shown on any system; `minidocker.engine.networks` decides what the endpoint is. Chapter 18.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Acting. Docker's rules: removing by name takes that name away, and the image with its last one. Removing by id takes the image
 with all its names, unless they are in several repositories. An image that a container was made from stays; *force* overrides
-that for a stopped container (whose layers then stay until it is removed), never for a running one. Chapter 11.
+that for a stopped container (whose layers then stay until it is removed), never for a running one. Chapter 7.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`docker images`, `tag`, `history`, `pull`, `load`, `save`, `import`: the engine's verbs for images.
 
 Acting. `require_image` is how the rest of the engine finds an image, and where the built-in ones come into being. Removal has its
-own module, `image_removal`, because of its rules. Texts and JSON keys are those of the Docker Engine API 1.50. Chapter 11.
+own module, `image_removal`, because of its rules. Texts and JSON keys are those of the Docker Engine API 1.50. Chapter 7.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ of `minidocker.engine.endpoint` while init mounts. Any thread may call; one lock
 container.
 
 Rule: the bridge costs a start of the first container two milliseconds, the server's start nothing; when the server
-ends and no container is left, neither is the bridge. Chapter 11.
+ends and no container is left, neither is the bridge. Chapter 18.
 """
 
 from __future__ import annotations

@@ -17,5 +17,5 @@ Reading order:
 - `importer`: `docker import`
 - `builtin`: the images `hello` and `toolbox`, which need no network
 
-Chapter 4.
+Chapter 3.
 """

@@ -1,7 +1,7 @@
 """Read a stream that may be compressed: the first bytes say how.
 
 Pure: bytes are pulled through a `ByteSource` and handed on as another one; at most one buffer is held, however well the stream
-was compressed. Knows gzip (RFC 1952), bzip2 and xz; zstd is recognised so that the refusal can name it. Chapter 4.
+was compressed. Knows gzip (RFC 1952), bzip2 and xz; zstd is recognised so that the refusal can name it. Chapter 5.
 """
 
 from __future__ import annotations

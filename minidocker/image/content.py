@@ -11,7 +11,7 @@ Acting; safe to use from several threads. Layout below the data root::
 
 Rule: a thing appears under its name only when it is complete and checked, by rename(2) from `tmp`; it goes the other way
 when it is removed. So a crash at any instant leaves nothing half-done under a name. While something new is being put together
-nothing refers to it yet: its parts are *pinned*, so that a removal in another thread does not take them for garbage. Chapter 7.
+nothing refers to it yet: its parts are *pinned*, so that a removal in another thread does not take them for garbage. Chapter 4.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Acting. Rule: what a container sees is the same as through overlayfs. Layers are copied lowest first; in each, what it hides goes
 before what it brings: a character device 0:0 removes a name, an opaque directory empties the one below it. Names are used
-below open directories only, as in `extract`. See overlayfs.rst. Chapter 4.
+below open directories only, as in `extract`. See overlayfs.rst. Chapter 5.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ what this layer itself brings stays.
 Directories get owner, mode and times at the end, because unpacking into them needs the right to write and changes their times.
 A directory that the archive does not list but needs takes these from the layers below, because it will hide theirs.
 
-See OCI image-spec `layer.md`; overlayfs.rst, "whiteouts and opaque directories". Chapter 4.
+See OCI image-spec `layer.md`; overlayfs.rst, "whiteouts and opaque directories". Chapter 5.
 """
 
 from __future__ import annotations

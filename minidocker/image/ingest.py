@@ -4,7 +4,7 @@ Acting. An `Ingest` is one attempt to bring in an image, such as one `docker loa
 whatever became part of an image stays, and the rest, after a failure all of it, goes.
 
 Typical sequence: `spool` or `add_bytes` for every blob, `keep` for those that are wanted, `unpack` for the layers from the
-lowest up, and `ImageStore.commit`. Chapter 7.
+lowest up, and `ImageStore.commit`. Chapter 5.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Capabilities of the calling process; see capabilities(7), capset(2) and `<linux/capability.h>`. Chapter 19."""
+"""Capabilities of the calling process; see capabilities(7), capset(2) and `<linux/capability.h>`. Chapter 16."""
 
 from __future__ import annotations
 

@@ -1,103 +1,111 @@
-"""The closure gate: what a chapter shows can be read, and run, with what the chapters before it have shown."""
+"""The closure gate: a chapter's modules need nothing that a later chapter explains.
+
+`chapters/chapters.toml` gives every module its place. Two places are no chapters: the foundation, which everybody uses, and the
+composition, which uses everybody and is read last.
+"""
 
 from __future__ import annotations
 
-import functools
+import re
 import tomllib
 from dataclasses import dataclass
 
 import pytest
 
-from tests.architecture.source import CHECKOUT, imports_of, product_modules
+from tests.architecture.source import CHECKOUT, Import, imports_of, product_modules
 
-TIERS = ("T0", "T1", "T2")
+TABLE = tomllib.loads((CHECKOUT / "chapters" / "chapters.toml").read_text(encoding="utf-8"))
+FOUNDATION, COMPOSITION = 0, 1000
+DOORS = {(door["from"], door["to"]) for door in TABLE["door"] if door["reason"]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """`chapters/chapters.toml`."""
+class Place:
+    """One name of the table."""
 
-    titles: tuple[str, ...]
-    """By number."""
-    tiers: tuple[str, ...]
-    chapter_of: dict[str, int]
-    """Module, or package for everything below it that is not named itself → number."""
-    named_twice: tuple[str, ...]
-    exceptions: frozenset[tuple[str, str]]
-    """(importer, imported), each with a reason in the file."""
+    name: str
+    number: int
+    """Of the chapter; `FOUNDATION` and `COMPOSITION` come before and after all of them."""
+    alone: bool
+    """Whether it stands for a package's `__init__` only."""
 
 
-@functools.cache
-def read_table() -> Table:
-    """Read the table of chapters; a wrong form of it is an error here and not in every test."""
-    document = tomllib.loads((CHECKOUT / "chapters" / "chapters.toml").read_text(encoding="utf-8"))
-    chapters = document["chapter"]
-    assert [chapter["number"] for chapter in chapters] == list(range(len(chapters)))
-    assert all(entry["why"] for entry in document["exception"])
-    names = [name for chapter in chapters for name in chapter["modules"]]
-    return Table(
-        titles=tuple(chapter["title"] for chapter in chapters),
-        tiers=tuple(chapter["tier"] for chapter in chapters),
-        chapter_of={name: chapter["number"] for chapter in chapters for name in chapter["modules"]},
-        named_twice=tuple(name for name in set(names) if names.count(name) > 1),
-        exceptions=frozenset((entry["importer"], name) for entry in document["exception"] for name in entry["imported"]),
-    )
+def read_places() -> list[Place]:
+    """Return the table in its order."""
+    sections = [(FOUNDATION, TABLE["foundation"]), (COMPOSITION, TABLE["composition"])]
+    sections += [(int(chapter["directory"].partition("-")[0]), chapter) for chapter in TABLE["chapter"]]
+    return [
+        Place(name=name, number=number, alone=name == "" or name in section.get("only_packages", ()))
+        for number, section in sections
+        for name in section["modules"]
+    ]
 
 
-def find_chapter(module: str) -> int | None:
-    """Return the chapter of a module: its own, or that of the nearest package above it."""
-    table, name = read_table().chapter_of, module
-    while name not in table:
-        if not name:
-            return None
-        name = name.rpartition(".")[0]
-        if not name:  # the root package is itself, not everything below it
-            return None
-    return table[name]
+PLACES = read_places()
+CHAPTERS = {place.number for place in PLACES} - {FOUNDATION, COMPOSITION}
 
 
-def describe(number: int) -> str:
-    """Return how a chapter is called."""
-    return f"chapter {number}, {read_table().titles[number]}"
+def find_place(module: str) -> Place | None:
+    """Return the longest name that stands for *module*."""
+    covering = [p for p in PLACES if p.name == module or (not p.alone and module.startswith(f"{p.name}."))]
+    return max(covering, key=lambda place: len(place.name), default=None)
 
 
-def test_table_names_only_what_exists() -> None:
-    """A row for a module that was renamed would leave the new name to its package's chapter unseen."""
-    table = read_table()
-    assert set(table.chapter_of) <= set(product_modules())
-    assert not table.named_twice
-    assert set(table.tiers) <= set(TIERS)
+def number_of(module: str) -> int:
+    """Return where a module is explained."""
+    place = find_place(module)
+    assert place is not None, f"chapters/chapters.toml gives `{module}` no place"
+    return place.number
 
 
-@pytest.mark.parametrize("module", product_modules(), ids=lambda name: name or "minidocker")
-def test_chapter_needs_nothing_that_comes_later(module: str) -> None:
-    """A reader of chapter N has met everything that its code imports, and an exercise of N runs without what follows."""
-    chapter = find_chapter(module)
-    assert chapter is not None, f"`{module}` belongs to no chapter; give it a place in chapters/chapters.toml"
-    for found in imports_of(product_modules()[module]):
-        later = find_chapter(found.imported)
-        if found.at_top and not found.for_types and later is not None and (module, found.imported) not in read_table().exceptions:
-            assert later <= chapter, (
-                f"line {found.line}: `{module}` ({describe(chapter)}) imports `{found.imported}` ({describe(later)})"
-            )
+def product_imports(module: str) -> list[Import]:
+    """Return what a module imports of ours when it runs; what only a type checker follows needs no understanding yet."""
+    return [edge for edge in imports_of(product_modules()[module]) if not edge.for_types and edge.imported]
 
 
-def test_exceptions_of_the_closure_are_needed() -> None:
-    """An exception that nobody uses any more is a hole."""
-    used = {
-        (found.importer, found.imported)
-        for module in product_modules().values()
-        for found in imports_of(module)
-        if found.at_top and (find_chapter(found.imported) or 0) > (find_chapter(found.importer) or 0)
-    }
-    assert read_table().exceptions <= used
+@pytest.mark.parametrize("module", sorted(product_modules()), ids=lambda name: name or "minidocker")
+def test_module_imports_nothing_of_a_later_chapter(module: str) -> None:
+    """A reader who came as far as this chapter has been told of everything that its code uses."""
+    here = number_of(module)
+    edges = [e for e in product_imports(module) if e.at_top or (module, e.imported) not in DOORS]
+    later = [f"line {e.line}: {e.imported} (chapter {number_of(e.imported)})" for e in edges if number_of(e.imported) > here]
+    assert not later, f"minidocker.{module} (chapter {here}) imports " + ", ".join(later)
 
 
-def test_chapter_directories_carry_their_number() -> None:
-    """`chapters/16-namespaces` is chapter 16: directories sort in the order in which they are read."""
-    directories = sorted(path.name for path in (CHECKOUT / "chapters").iterdir() if (path / "index.md").exists())
-    assert directories
-    for name in directories:
-        number, _, slug = name.partition("-")
-        assert len(number) == 2
-        assert read_table().titles[int(number)].lower().replace(" ", "-").startswith(slug.partition("-")[0])
+@pytest.mark.parametrize(("importer", "imported"), sorted(DOORS), ids="->".join)
+def test_door_is_a_late_import_that_is_still_there(importer: str, imported: str) -> None:
+    """An exception that nobody uses any more is a hole; and only into the composition, so that chapters stay closed."""
+    assert [e for e in product_imports(importer) if e.imported == imported and not e.at_top]
+    assert number_of(imported) == COMPOSITION
+
+
+def test_every_place_has_a_module() -> None:
+    """A name that stands for nothing was renamed, or misspelt."""
+    modules = product_modules()
+    idle = [p.name for p in PLACES if p.name not in modules or not any(find_place(name) is p for name in modules)]
+    assert not idle
+    assert len({p.name for p in PLACES}) == len(PLACES)
+
+
+def test_chapters_stand_in_reading_order() -> None:
+    """Artefacts first, protocol second, the kernel last: two thirds of the course need neither root nor Linux."""
+    directories = [chapter["directory"] for chapter in TABLE["chapter"]]
+    assert directories == sorted(directories)
+    numbers = [number_of(module) for module in ("image.layer", "api.router", "kernel.namespaces")]
+    assert numbers == sorted(numbers)
+
+
+def test_chapter_in_prose_is_a_chapter_of_the_table() -> None:
+    """The book and the table name the same chapters."""
+    written = {path.name for path in (CHECKOUT / "chapters").iterdir() if re.match(r"\d\d-", path.name)}
+    assert written <= {chapter["directory"] for chapter in TABLE["chapter"]}
+
+
+@pytest.mark.parametrize("module", sorted(product_modules()), ids=lambda name: name or "minidocker")
+def test_charter_names_the_chapter_of_the_table(module: str) -> None:
+    """A charter that sends its reader to a chapter sends them to the right one."""
+    source = product_modules()[module]
+    charter = source.text.split('"""')[1] if source.text.startswith('"""') else ""
+    named = {int(number) for number in re.findall(r"\bChapter (\d+)\b", charter)}
+    assert named <= CHAPTERS, f"there is no chapter {named - CHAPTERS}"
+    assert named <= {number_of(module)} or number_of(module) in (FOUNDATION, COMPOSITION)
