@@ -36,6 +36,8 @@ from benchmarks.peers import (  # noqa: E402 - needs the checkout on the path
 
 WARM_UP_ROUNDS = 3
 OURS = "minidocker"
+RAISES_NO_LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
+"""podman raises these limits by default, which root without CAP_SYS_RESOURCE may not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +218,8 @@ def compare_run(engines: dict[str, Engine]) -> list[Candidate]:
     for name in (OURS, "docker", "podman"):
         if engine := engines.get(name):
             inside = engine.process_id if name == "podman" else 0  # it has no server: the client makes the network
-            act = _bind(run_process, (*engine.command, *arguments), inside)
+            more = RAISES_NO_LIMITS if name == "podman" else ()
+            act = _bind(run_process, (*engine.command, "run", *more, *arguments[1:]), inside)
             candidates.append(Candidate(name=f"`{name} run`", act=act, target=targets.get(name)))
     if "docker" in engines:
         mixed = (engines["docker"].command[0], "-H", f"unix://{engines[OURS].socket_path}", *arguments)
@@ -317,7 +320,8 @@ def main(arguments: Sequence[str]) -> int:
                 title, compare = COMPARISONS[key]
                 candidates = find_able(compare(engines), notes)
                 print(render_comparison(title, candidates, measure(candidates, options.rounds)), flush=True)
-            print("\n".join(notes))
+            if notes:
+                print("\n".join(notes))
     except Missing as error:
         print(f"compare_run: {error}", file=sys.stderr)
         return 2

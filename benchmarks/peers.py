@@ -167,7 +167,9 @@ def start_podman(directory: Path, image_tar: Path) -> Iterator[Engine]:
     """Give podman a store of its own."""
     podman = require_program("podman", "podman")
     directory.mkdir()
-    client = (podman, "--root", f"{directory}/data", "--runroot", f"{directory}/run", "--cgroup-manager", "cgroupfs")
+    runtime = ("--runtime", "runc") if shutil.which("runc") else ()  # crun refuses machines with both kinds of cgroups
+    places = ("--root", f"{directory}/data", "--runroot", f"{directory}/run", "--cgroup-manager", "cgroupfs")
+    client = (podman, *places, *runtime)
     with _run_apart(("sleep", "infinity"), directory / "log") as holder:
         read_output((*client, "import", "--quiet", str(image_tar), IMAGE))
         try:
