@@ -34,8 +34,8 @@ class Explanation:
     """Directory below `chapters/`."""
 
 
-NAMESPACES, CGROUPS, NETWORK, SECURITY, PROCESS = (
-    "namespaces", "cgroups", "networking", "security", "container",
+NAMESPACES, CGROUPS, NETWORK, SECURITY = (
+    "namespaces", "cgroups", "networking", "security",
 )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def describe_step(step: Step) -> Explanation:
         case LimitDevices():
             return Explanation(what=f"bpf(attach device program to {step.path}, {len(step.rules)} rules)", chapter=CGROUPS)
         case ForkInit():
-            return Explanation(what="fork()", chapter=PROCESS)
+            return Explanation(what="fork()", chapter=NAMESPACES)
         case Unshare():
             return Explanation(what=f"unshare({describe_flags(step.namespaces)})", chapter=NAMESPACES)
         case Join():
@@ -83,7 +83,7 @@ def describe_step(step: Step) -> Explanation:
         case PivotRoot():
             return Explanation(what=f"pivot_root({step.root}){', read-only' if step.readonly else ''}", chapter=NAMESPACES)
         case MakeConsole():
-            return Explanation(what="open /dev/pts/ptmx, TIOCGPTPEER, TIOCSCTTY", chapter=PROCESS)
+            return Explanation(what="open /dev/pts/ptmx, TIOCGPTPEER, TIOCSCTTY", chapter=NAMESPACES)
         case WriteSysctl():
             return Explanation(what=f"write {step.value!r} > /proc/sys/{step.name.replace('.', '/')}", chapter=NAMESPACES)
         case ReadonlyPath():
@@ -95,7 +95,7 @@ def describe_step(step: Step) -> Explanation:
         case SetOomScore():
             return Explanation(what=f"write '{step.score}' > /proc/self/oom_score_adj", chapter=CGROUPS)
         case Synchronise():
-            return Explanation(what="monitor <-> init", chapter=PROCESS)
+            return Explanation(what="monitor <-> init", chapter=NAMESPACES)
         case NoNewPrivileges():
             return Explanation(what="prctl(PR_SET_NO_NEW_PRIVS)", chapter=SECURITY)
         case LoadSeccomp():
@@ -106,7 +106,7 @@ def describe_step(step: Step) -> Explanation:
         case SetUser():
             return Explanation(what=f"setgroups, setgid, setuid, capset for {step.user or 'root'}", chapter=SECURITY)
         case Exec():
-            return Explanation(what=f"execve({' '.join(step.argv)})", chapter=PROCESS)
+            return Explanation(what=f"execve({' '.join(step.argv)})", chapter=NAMESPACES)
         case _:
             assert_never(step)
 
