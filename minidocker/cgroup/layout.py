@@ -11,7 +11,7 @@ from pathlib import Path
 
 from minidocker.codec.mountinfo import MountInfo, parse_mountinfo
 
-__all__ = ["EXAMPLE_LAYOUT", "CgroupLayout", "Hierarchy", "find_layout", "read_layout"]
+__all__ = ["EXAMPLE_LAYOUT", "CgroupLayout", "Hierarchy", "find_layout", "find_own_procs", "read_layout"]
 
 _V1_NAMES = frozenset(
     ["blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "net_cls", "net_prio", "perf_event", "pids", "rdma", "misc"]
@@ -71,6 +71,19 @@ def find_layout(mounts: tuple[MountInfo, ...], *, v2_controllers: str = "") -> C
 
 def _v1_controllers(mount: MountInfo) -> tuple[str, ...]:
     return tuple(word for word in mount.super_options if word in _V1_NAMES or word.startswith("name="))
+
+
+def find_own_procs(layout: CgroupLayout, membership: str) -> str:
+    """Return the `cgroup.procs` of the group that a process is in, from its `/proc/PID/cgroup`; empty if it has none.
+
+    A line is `number:controllers:path`, with number 0 and no controllers for version 2; see cgroups(7).
+    """
+    for line in membership.splitlines():
+        _number, controllers, path = line.split(":", 2)
+        for tree in layout.hierarchies:
+            if controllers == (",".join(tree.controllers) if layout.version == 1 else ""):
+                return f"{tree.mount_point}{path.rstrip('/')}/cgroup.procs"
+    return ""
 
 
 def read_layout() -> CgroupLayout:

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from minidocker.cgroup.layout import CgroupLayout, read_layout
+from minidocker.cgroup.layout import CgroupLayout, find_own_procs, read_layout
 from minidocker.container.host import Host, read_host
 from minidocker.container.launcher import Launcher
 from minidocker.container.logs import format_time
@@ -53,6 +53,8 @@ class Engine:
     events: EventBus
     launcher: Launcher
     driver: str
+    own_procs: str = ""
+    """The `cgroup.procs` file of the group that the server itself is in."""
 
     @property
     def data_root(self) -> Path:
@@ -97,8 +99,10 @@ def open_engine(config: EngineConfig) -> Engine:
         directory.mkdir(mode=mode, parents=True, exist_ok=True)
     images = ImageStore(config.data_root)
     driver = config.driver or ("overlay2" if can_stack_overlays(config.data_root) else "vfs")
+    layout = read_layout()
     return Engine(
-        config=config, host=read_host(), layout=read_layout(), images=images,
+        config=config, host=read_host(), layout=layout, images=images,
+        own_procs=find_own_procs(layout, Path("/proc/self/cgroup").read_text(encoding="utf-8")),
         containers=ContainerStore(config.data_root / "containers"), volumes=VolumeStore(config.data_root / "volumes"),
         networks=Networks(config.data_root), events=EventBus(), launcher=Launcher(), driver=driver,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from minidocker.cgroup.layout import CgroupLayout, Hierarchy, find_layout
+from minidocker.cgroup.layout import EXAMPLE_LAYOUT, CgroupLayout, Hierarchy, find_layout, find_own_procs
 from minidocker.codec.mountinfo import parse_mountinfo
 
 ROOT = "27 1 254:0 / / rw - ext4 /dev/vda rw\n"
@@ -39,3 +39,17 @@ def test_controller_is_found_in_the_tree_it_shares() -> None:
     layout = CgroupLayout(version=1, hierarchies=TREES)
     assert layout.directory("cpuacct", "minidocker/x") == "/sys/fs/cgroup/cpu,cpuacct/minidocker/x"
     assert layout.directory("memory", "minidocker/x") is None
+
+
+OWN = {
+    "v1": (CgroupLayout(version=1, hierarchies=TREES), "4:cpu,cpuacct:/a/b\n0::/\n", "/sys/fs/cgroup/cpu,cpuacct/a/b/cgroup.procs"),
+    "v1-root": (CgroupLayout(version=1, hierarchies=TREES), "1:name=systemd:/\n", "/sys/fs/cgroup/systemd/cgroup.procs"),
+    "v2": (EXAMPLE_LAYOUT, "0::/system.slice/x.service\n", "/sys/fs/cgroup/system.slice/x.service/cgroup.procs"),
+    "none": (CgroupLayout(version=0), "0::/\n", ""),
+}
+
+
+@pytest.mark.parametrize(("layout", "membership", "path"), OWN.values(), ids=OWN)
+def test_own_group_is_read_from_the_membership(layout: CgroupLayout, membership: str, path: str) -> None:
+    """`/proc/self/cgroup` names the group below each tree's root; its file is where processes are moved."""
+    assert find_own_procs(layout, membership) == path
