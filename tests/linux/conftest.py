@@ -75,6 +75,18 @@ class Server:
         self._process.terminate()
         return self._process.wait(timeout=30)
 
+    def descendants(self, title: str) -> list[int]:
+        """Return the processes below this server that carry *title*."""
+        assert self._process is not None
+        parents, found = {self._process.pid}, []
+        stats = [path.read_text(errors="replace") for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
+        for stat in sorted(stats, key=lambda text: int(text.split()[0])):
+            pid, name, parent = int(stat.split()[0]), stat[stat.index("(") + 1 : stat.rindex(")")], int(stat.rpartition(")")[2].split()[1])
+            if parent in parents:
+                parents.add(pid)
+                found += [pid] if name == title else []
+        return found
+
     def close(self) -> None:
         """Remove every container, end the server, remove its directories."""
         assert self._process is not None

@@ -412,6 +412,14 @@ def test_port_that_is_taken_is_named(server: Server) -> None:
     server.assert_unchanged(before)
 
 
+def test_killed_launcher_is_replaced(server: Server) -> None:
+    """It holds nothing: whoever kills it costs the next start some milliseconds, and no container."""
+    (launcher,) = server.descendants("md:launcher")
+    os.kill(launcher, signal.SIGKILL)
+    assert server.run("run", "--rm", "toolbox", "echo", "hello").stdout == "hello\n"
+    assert server.descendants("md:launcher") != [launcher]
+
+
 def test_container_runs_from_plain_copies_where_overlays_cannot_be_stacked() -> None:
     """`--storage-driver vfs` is what a data root on overlayfs itself needs: slower, the same behaviour."""
     from tests.linux.conftest import Server  # a server of its own, with its own driver
