@@ -193,8 +193,8 @@ class Outcome:
     @property
     def word(self) -> str:
         """The outcome in a word or two."""
-        ran = self.ok and not (self.lacking and not self.passed)
-        return "ok" if ran else "FAILED" if not self.ok else "could not run"
+        nothing_ran = not self.passed and (self.lacking or self.skipped)
+        return "FAILED" if not self.ok else "could not run" if nothing_ran else "ok"
 
 
 @dataclass
