@@ -14,8 +14,9 @@ import stat
 from contextlib import suppress
 from pathlib import PurePosixPath
 
-from minidocker.kernel.flags import Mnt, Ms, Resolve
+from minidocker.kernel.flags import Clone, Mnt, Ms, Resolve
 from minidocker.kernel.libc import LIBC, check, raw_syscall
+from minidocker.kernel.namespaces import open_namespace, setns
 
 __all__ = [
     "bind_readonly", "fd_path", "make_directories", "make_file", "mask_path", "mount", "mount_on_fd", "open_in_root",
@@ -56,32 +57,53 @@ def mount(source: str | None, target: str, *, fstype: str = "", flags: Ms = Ms(0
 def separate_mounts(propagation: Ms) -> None:
     """Give the whole mount tree of a new mount namespace *propagation*, so that nothing mounted here shows on the host.
 
-    After a chroot(2) the root is no mount point: the kernel lets nobody change its propagation, nor pivot_root(2) away from
-    it. Then we move into a private copy of the tree whose root is one.
+    Preconditions: this process is single-threaded and has just unshared its mount namespace.
+    Postconditions: its root is the root of the namespace, its working directory is `/`.
     """
+    _leave_chroot()
+    mount(None, "/", flags=propagation | Ms.REC)
+
+
+def _leave_chroot() -> None:
+    """Make the tree below `/` all that the mount namespace holds.
+
+    After a chroot(2) the namespace still begins at the host's root. Everything would seem to work, but the root of whoever joins
+    the namespace (`exec`) would be the host's, and a process with CAP_SYS_CHROOT could climb there. Joining our own namespace
+    takes us to its beginning; where that is another place, a private copy of our tree takes its place. See setns(2), open_tree(2).
+    """
+    flags = os.O_DIRECTORY | os.O_CLOEXEC
+    ours, infos = os.open("/", os.O_PATH | flags), os.open("/proc/self/fdinfo", os.O_RDONLY | flags)
+    namespace = open_namespace("self", Clone.NEWNS)
+    whole = -1
     try:
-        mount(None, "/", flags=propagation | Ms.REC)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        _enter_copy_of_root()
+        setns(namespace, Clone.NEWNS)
+        whole = os.open("/", os.O_PATH | flags)
+        if _identify(ours, infos) != _identify(whole, infos):
+            _replace_root(ours)
+    finally:
+        for fd in (ours, infos, namespace, whole):
+            if fd != -1:
+                os.close(fd)
 
 
-def _enter_copy_of_root() -> None:
-    """Clone the tree below `/`, make the clone private, attach it, and make it our root.
+def _identify(fd: int, infos: int) -> tuple[str, int]:
+    """Return mount and inode of a directory; *infos* is `/proc/self/fdinfo`, which may not be found from here."""
+    with open(os.open(str(fd), os.O_RDONLY | os.O_CLOEXEC, dir_fd=infos), encoding="ascii") as info:
+        mount_id = next(line for line in info if line.startswith("mnt_id:"))
+    return mount_id, os.fstat(fd).st_ino
 
-    It has to be attached to a mount that is private itself, or it would appear on the host: `/proc` is a mount point that
-    every chroot with containers has, and we do not need the old one any more. See open_tree(2), move_mount(2).
-    """
-    tree = raw_syscall("open_tree", _AT_FDCWD, ctypes.c_char_p(b"/"), _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC)
+
+def _replace_root(directory: int) -> None:
+    """Put a private copy of the mount tree below *directory* in the place of the namespace's root."""
+    empty, recursive = ctypes.c_char_p(b""), _AT_EMPTY_PATH | _AT_RECURSIVE
+    tree = raw_syscall("open_tree", directory, empty, _OPEN_TREE_CLONE | recursive | os.O_CLOEXEC)
     private = _MountAttr(propagation=int(Ms.PRIVATE))
-    flags = _AT_EMPTY_PATH | _AT_RECURSIVE
-    raw_syscall("mount_setattr", tree, ctypes.c_char_p(b""), flags, ctypes.byref(private), ctypes.sizeof(private))
-    mount(None, "/proc", flags=Ms.PRIVATE)
-    raw_syscall("move_mount", tree, ctypes.c_char_p(b""), _AT_FDCWD, ctypes.c_char_p(b"/proc"), _MOVE_MOUNT_F_EMPTY_PATH)
+    raw_syscall("mount_setattr", tree, empty, recursive, ctypes.byref(private), ctypes.sizeof(private))
+    mount(None, "/", flags=Ms.PRIVATE | Ms.REC)
+    raw_syscall("move_mount", tree, empty, _AT_FDCWD, ctypes.c_char_p(b"/"), _MOVE_MOUNT_F_EMPTY_PATH)
     os.fchdir(tree)
     os.close(tree)
-    os.chroot(".")
+    _pivot_to_cwd()
 
 
 def umount2(target: str, *, flags: Mnt = Mnt(0)) -> None:
@@ -199,16 +221,20 @@ def pivot_root(new_root: str, *, readonly: bool) -> None:
     `pivot_root(".", ".")` stacks the old root on the new, so that no directory for it has to exist. The old root is made
     a slave first: its unmounting must not travel back to the host.
     """
-    old_root = os.open("/", os.O_DIRECTORY | os.O_PATH | os.O_CLOEXEC)
     os.chdir(new_root)
-    raw_syscall("pivot_root", ctypes.c_char_p(b"."), ctypes.c_char_p(b"."), path=new_root)
+    _pivot_to_cwd()
+    if readonly:
+        mount(None, "/", flags=Ms.REMOUNT | Ms.BIND | Ms.RDONLY | _locked_flags("/"))
+
+
+def _pivot_to_cwd() -> None:
+    old_root = os.open("/", os.O_DIRECTORY | os.O_PATH | os.O_CLOEXEC)
+    raw_syscall("pivot_root", ctypes.c_char_p(b"."), ctypes.c_char_p(b"."))
     os.fchdir(old_root)
     os.close(old_root)
     mount(None, ".", flags=Ms.SLAVE | Ms.REC)
     umount2(".", flags=Mnt.DETACH)
     os.chdir("/")
-    if readonly:
-        mount(None, "/", flags=Ms.REMOUNT | Ms.BIND | Ms.RDONLY | _locked_flags("/"))
 
 
 class _Statfs(ctypes.Structure):
