@@ -20,7 +20,7 @@ from minidocker.container.logs import read_entries
 from minidocker.container.protocol import MAIN, Attach, Resize
 from minidocker.container.record import Status
 from minidocker.engine.engine import Engine, publish_container_event
-from minidocker.errors import Conflict
+from minidocker.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
     from minidocker.engine.monitors import MonitorLink
@@ -114,6 +114,8 @@ def reserve_attach(engine: Engine, reference: str, options: AttachOptions) -> At
         status = handle.record.state.status
         if status is Status.PAUSED:
             raise Conflict(f"container {handle.record.id} is paused, unpause the container before attach")
+        if status is Status.REMOVING:
+            raise NotFound(f"No such container: {reference}")
         if status is Status.RESTARTING:
             raise Conflict(f"container {handle.record.id} is restarting, wait until the container is running")
         publish_container_event(engine, handle, "attach")

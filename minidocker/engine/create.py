@@ -13,7 +13,7 @@ from minidocker.cgroup.limits import check_resources
 from minidocker.container.names import compose_name
 from minidocker.container.plan import MASKED_PATHS, READONLY_PATHS
 from minidocker.container.record import ContainerRecord
-from minidocker.engine.engine import Engine, now, publish_container_event
+from minidocker.engine.engine import Engine, hasten_moves, now, publish_container_event
 from minidocker.engine.images import require_image
 from minidocker.engine.mounts import resolve_mounts
 from minidocker.errors import InvalidParameter
@@ -35,6 +35,7 @@ def create_container(engine: Engine, request: CreateRequest, *, name: str = "", 
         Conflict: the name is taken.
         InvalidParameter: the request contradicts itself or the machine.
     """
+    hasten_moves(engine)  # `docker run` starts it in a moment
     record = compose_record(engine, request, name=name)
     directory = engine.containers.directory / record.id
     try:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from minidocker.kernel import mount, namespaces, process
 from minidocker.kernel.flags import Clone, Ms
 from minidocker.volume.store import VolumeStore
 
-__all__ = ["Engine", "EngineConfig", "can_stack_overlays", "now", "open_engine", "publish_container_event"]
+__all__ = ["Engine", "EngineConfig", "can_stack_overlays", "hasten_moves", "now", "open_engine", "publish_container_event"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,24 @@ class Engine:
     def has_running_containers(self) -> bool:
         """Whether any container runs."""
         return any(handle.record.state.running for handle in self.containers.all())
+
+
+def hasten_moves(engine: Engine) -> None:
+    """Let a process that is soon to join a control group wait less.
+
+    Moving a process makes the kernel wait until all processors have seen the lock taken (a grace period of RCU, 5 to 15 ms). A
+    thread moves ourselves to the group that we are in: that changes nothing, but begins the wait now.
+    """
+    threading.Thread(target=_move_nowhere, args=(engine.own_procs,), name="md:grace", daemon=True).start()
+
+
+def _move_nowhere(own_procs: str) -> None:
+    with suppress(OSError):  # then init waits longer
+        fd = os.open(own_procs, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, b"0")
+        finally:
+            os.close(fd)
 
 
 def now() -> str:

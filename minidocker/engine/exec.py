@@ -10,7 +10,7 @@ from minidocker.cgroup.limits import plan_join
 from minidocker.container.plan import ExecPlan, Surroundings, plan_exec
 from minidocker.container.protocol import Failed, Resize, RunExec
 from minidocker.container.record import Status
-from minidocker.engine.engine import Engine, publish_container_event
+from minidocker.engine.engine import Engine, hasten_moves, publish_container_event
 from minidocker.engine.start import group_name, seccomp_program
 from minidocker.engine.store import Handle
 from minidocker.errors import Conflict, HostError, InvalidParameter, NotFound
@@ -54,6 +54,7 @@ def create_exec(engine: Engine, reference: str, request: ExecRequest) -> str:
         InvalidParameter: no command.
         Conflict: the container does not run, or is paused.
     """
+    hasten_moves(engine)
     handle = engine.containers.require(reference)
     if not request.cmd:
         raise InvalidParameter("No exec command specified")

@@ -25,7 +25,7 @@ from minidocker.container.record import ContainerRecord, NetworkEndpoint, Status
 from minidocker.container.seccomp import compile_profile, default_profile, parse_profile
 from minidocker.engine.attach import ARRIVAL_LIMIT_S
 from minidocker.engine.endpoint import plan_endpoint
-from minidocker.engine.engine import Engine, now, publish_container_event
+from minidocker.engine.engine import Engine, hasten_moves, now, publish_container_event
 from minidocker.engine.monitors import MonitorLink, bind_monitor_socket, connect_monitor, read_exit_file
 from minidocker.engine.networks import write_name_files
 from minidocker.engine.store import Handle
@@ -160,7 +160,7 @@ def start_handle(engine: Engine, handle: Handle) -> None:
     Raises:
         InvalidParameter, HostError: as `start_container`; nothing of the attempt is left.
     """
-    threading.Thread(target=_begin_grace_period, args=(engine.own_procs,), name="grace", daemon=True).start()
+    hasten_moves(engine)
     endpoint, proxies = engine.networks.allocate_endpoint(handle.record)
     try:
         record = replace(handle.record, endpoint=endpoint)
@@ -184,20 +184,6 @@ def start_handle(engine: Engine, handle: Handle) -> None:
     )
     handle.save(started)
     publish_container_event(engine, handle, "start")
-
-
-def _begin_grace_period(own_procs: str) -> None:
-    """Move ourselves to the control group that we are in.
-
-    That changes nothing, but like every move it makes the kernel wait until all processors have seen the lock taken (a grace
-    period of RCU, 5 to 15 ms). Init's own move, a few milliseconds later, then finds most of the wait over.
-    """
-    with suppress(OSError):  # then init waits longer
-        fd = os.open(own_procs, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, b"0")
-        finally:
-            os.close(fd)
 
 
 def _prepare_files(engine: Engine, record: ContainerRecord) -> None:

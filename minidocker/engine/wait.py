@@ -68,7 +68,8 @@ def wait_container(engine: Engine, reference: str, condition: str) -> Waiter:
     waiter = Waiter(condition or "not-running")
     with handle.lock:
         state = handle.record.state
-        if waiter.condition == "not-running" and not state.running and state.status is not Status.RESTARTING:
+        is_over = waiter.condition == "not-running" and not state.running and state.status is not Status.RESTARTING
+        if is_over or state.status is Status.REMOVING:  # a short container under --rm may end and go while we wait for the lock
             waiter.resolve(ExitResult(status_code=state.exit_code))
         else:
             handle.waiters.append(waiter)
