@@ -168,9 +168,9 @@ def _probe_overlayfs() -> Feature:
     def test() -> None:
         _enter_namespaces("NEWNS")
         from minidocker.kernel.flags import Ms
-        from minidocker.kernel.mount import mount
+        from minidocker.kernel.mount import mount, separate_mounts
 
-        mount(None, "/", flags=Ms.REC | Ms.PRIVATE)
+        separate_mounts(Ms.PRIVATE)
         # In this mount namespace only: a tmpfs over the directory for temporary files, as the place to stack on.
         place = tempfile.gettempdir()
         mount("tmpfs", place, fstype="tmpfs")

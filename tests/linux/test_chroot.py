@@ -19,7 +19,7 @@ from minidocker.kernel.mount import mount, separate_mounts
 from minidocker.kernel.namespaces import open_namespace, setns, unshare
 
 unshare(Clone.NEWNS)
-mount(None, "/", flags=Ms.PRIVATE | Ms.REC)
+separate_mounts(Ms.PRIVATE)
 directory = sys.argv[1]
 if sys.argv[2] == "mount-point":
     mount(directory, directory, flags=Ms.BIND)

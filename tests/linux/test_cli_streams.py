@@ -191,11 +191,11 @@ def test_cidfile_holds_the_id_and_is_never_overwritten(server: Server, tmp_path:
 AUTOSTART = """
     import subprocess, sys
     from minidocker.kernel.flags import Clone, Ms
-    from minidocker.kernel.mount import mount
+    from minidocker.kernel.mount import mount, separate_mounts
     from minidocker.kernel.namespaces import unshare
 
     unshare(Clone.NEWNS | Clone.NEWNET)
-    mount(None, "/", flags=Ms.REC | Ms.PRIVATE)
+    separate_mounts(Ms.PRIVATE)
     for directory in ("/run", "/var/lib", "/var/log"):
         mount("tmpfs", directory, fstype="tmpfs")
     client = [sys.executable, "-m", "minidocker"]
