@@ -16,7 +16,7 @@ from minidocker.container.record import ContainerRecord
 from minidocker.engine.engine import Engine, hasten_moves, now, publish_container_event
 from minidocker.engine.images import require_image
 from minidocker.engine.mounts import resolve_mounts
-from minidocker.errors import InvalidParameter
+from minidocker.errors import InvalidParameter, NotSupported
 from minidocker.ids import short_id
 from minidocker.image.copy import copy_layers
 from minidocker.spec.container import DEFAULT_SHM_BYTES, ContainerConfig, CreateRequest, HostConfig, LogConfig, RestartPolicy
@@ -182,6 +182,12 @@ def _check_host_config(host: HostConfig) -> None:
         raise InvalidParameter(f"logger: no log driver named '{host.log_config.type}' is registered")
     if host.runtime != "runc":
         raise InvalidParameter(f"unknown or invalid runtime name: {host.runtime}")
+    if host.device_requests:
+        raise InvalidParameter('could not select device driver "" with capabilities: [[gpu]]', hint="there is none; use --device")
+    if host.isolation not in ("", "default"):
+        raise InvalidParameter(f'invalid isolation "{host.isolation}": Linux has only "default"')
+    if host.links:
+        raise NotSupported("--link: containers do not know each other's names yet", hint="use published ports, or --add-host")
     if host.shm_size < 0:
         raise InvalidParameter("SHM size can not be less than 0")
     if not -1000 <= host.oom_score_adj <= 1000:

@@ -226,6 +226,8 @@ class HostConfig:
     cpuset_mems: str = ""
     devices: tuple[DeviceMapping, ...] = ()
     device_cgroup_rules: tuple[str, ...] = ()
+    device_requests: tuple[object, ...] = ()
+    """GPUs and the like, in the words of their driver."""
     memory_reservation: int = 0
     memory_swap: int = 0
     """Memory and swap together; `-1` is unlimited, `0` twice the memory."""
