@@ -189,13 +189,15 @@ def test_cidfile_holds_the_id_and_is_never_overwritten(server: Server, tmp_path:
 
 
 AUTOSTART = """
-    import subprocess, sys
+    import os, subprocess, sys
     from minidocker.kernel.flags import Clone, Ms
     from minidocker.kernel.mount import mount, separate_mounts
     from minidocker.kernel.namespaces import unshare
 
     unshare(Clone.NEWNS | Clone.NEWNET)
+    checkout = os.getcwd()
     separate_mounts(Ms.PRIVATE)
+    os.chdir(checkout)
     for directory in ("/run", "/var/lib", "/var/log"):
         mount("tmpfs", directory, fstype="tmpfs")
     client = [sys.executable, "-m", "minidocker"]
