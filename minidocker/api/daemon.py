@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +25,7 @@ from minidocker.api.listener import Listener, open_listener
 from minidocker.api.response import COMMON_HEADERS
 from minidocker.api.server import Server
 from minidocker.engine.engine import Engine, EngineConfig, open_engine
-from minidocker.engine.recover import recover
+from minidocker.engine.recover import recover, remove_empty_groups
 from minidocker.errors import Conflict, HostError, InvalidParameter
 from minidocker.fingerprint import source_fingerprint
 
@@ -126,7 +127,7 @@ def _report_defect(error: Exception) -> None:
 
 
 def _leave(engine: Engine, pidfile: Path) -> None:
-    steps: tuple[Callable[[], None], ...] = (engine.launcher.close, engine.networks.close)
+    steps: tuple[Callable[[], None], ...] = (engine.launcher.close, engine.networks.close, partial(remove_empty_groups, engine))
     for step in steps:
         with suppress(OSError, HostError):  # the rest has to go all the same
             step()

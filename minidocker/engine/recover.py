@@ -20,7 +20,7 @@ from minidocker.engine.start import link_monitor, settle_exit, start_handle
 from minidocker.engine.store import Handle
 from minidocker.errors import MinidockerError
 
-__all__ = ["recover"]
+__all__ = ["recover", "remove_empty_groups"]
 
 
 def recover(engine: Engine) -> None:
@@ -73,3 +73,10 @@ def _sweep(engine: Engine, alive: set[str]) -> None:
         for container_id in known:
             with suppress(OSError):  # there is none, or something still runs in it
                 os.rmdir(Path(tree.mount_point, "minidocker", container_id))
+
+
+def remove_empty_groups(engine: Engine) -> None:
+    """Remove the control group above all containers where no container is left in it."""
+    for tree in engine.layout.hierarchies:
+        with suppress(OSError):  # containers run in it, ours or another server's
+            os.rmdir(Path(tree.mount_point, "minidocker"))
