@@ -27,6 +27,7 @@ import selectors
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -195,8 +196,15 @@ class _Monitor:
 
     def _turn(self, timeout_s: float | None) -> None:
         for key, mask in self._watch.select(timeout_s):
-            if key.fileobj in self._watch.get_map():  # a callback before it may have unregistered it
+            # A callback before it may have closed this one; its number may even be somebody else's by now.
+            current = self._watch.get_map().get(key.fd)
+            if current is None or current.fileobj is not key.fileobj:
+                continue
+            try:
                 key.data(mask)
+            except Exception as error:  # noqa: BLE001 - a defect around one client must not cost the container its parent
+                traceback.print_exception(error)
+                self._watch.unregister(key.fd)
 
     def _accept(self, _mask: int) -> None:
         with suppress(BlockingIOError):
