@@ -12,6 +12,7 @@ import shutil
 import socket
 import stat
 import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -34,6 +35,9 @@ from minidocker.errors import Conflict, HostError, InvalidParameter, MinidockerE
 
 __all__ = ["start_container", "group_name", "link_monitor", "seccomp_program", "settle_exit", "start_handle", "surroundings_of"]
 
+GROUP_REMOVE_TRIES: Final = 50
+GROUP_REMOVE_PAUSE_S: Final = 0.01
+"""A control group is busy until the kernel has buried its last process."""
 LOST_EXIT_CODE: Final = 255
 """For a container whose monitor ended without a word, as Docker does."""
 RESTART_DELAY_S: Final = 0.1
@@ -280,6 +284,8 @@ def settle_exit(engine: Engine, handle: Handle, exited: Exited | None) -> None:
     with handle.lock:
         if not handle.record.state.running:
             return  # a start that failed
+        if exited is None:  # nobody is left to do the monitor's last work
+            _remove_groups(engine, handle.record)
         exited = exited or read_exit_file(handle.directory / "exit.json")
         exited = exited or Exited(exit_code=LOST_EXIT_CODE, oom_killed=False, finished_at=now())
         handle.link = None
@@ -312,6 +318,21 @@ def settle_exit(engine: Engine, handle: Handle, exited: Exited | None) -> None:
         resolve_waiters(handle, conditions, ExitResult(status_code=exited.exit_code))
         if again:
             _restart_later(engine, handle)
+
+
+def _remove_groups(engine: Engine, record: ContainerRecord) -> None:
+    """Remove the control groups of a container whose monitor was killed; init dies with it, a moment later."""
+    for tree in engine.layout.hierarchies:
+        path = f"{tree.mount_point}/{group_name(record)}"
+        for _ in range(GROUP_REMOVE_TRIES):
+            try:
+                os.rmdir(path)
+            except FileNotFoundError:
+                break
+            except OSError:
+                time.sleep(GROUP_REMOVE_PAUSE_S)
+            else:
+                break
 
 
 def _wants_restart(record: ContainerRecord, exited: Exited) -> bool:

@@ -422,6 +422,19 @@ def test_killed_launcher_is_replaced(server: Server) -> None:
     assert server.descendants("md:launcher") != [launcher]
 
 
+def test_killed_monitor_takes_its_container_along_and_leaves_nothing(server: Server) -> None:
+    """Without its parent a container has no log and no exit code: it ends, as 255, and the server clears up."""
+    before = server.inventory()
+    name = server.new_name()
+    server.run("run", "-d", "--name", name, "toolbox", "sleep", "1000")
+    pid = server.inspect(name)["State"]["Pid"]
+    monitor = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(monitor, signal.SIGKILL)
+    assert server.run("wait", name).stdout.strip() == "255"
+    server.run("rm", name)
+    server.assert_unchanged(before)  # a control group can only be removed when no process lives in it
+
+
 def test_container_runs_from_plain_copies_where_overlays_cannot_be_stacked() -> None:
     """`--storage-driver vfs` is what a data root on overlayfs itself needs: slower, the same behaviour."""
     from tests.linux.conftest import Server  # a server of its own, with its own driver
