@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from minidocker.codec.executable import find_exit_code, parse_shebang, render_exec_error
+from minidocker.codec.executable import HEAD_BYTES, find_exit_code, parse_shebang, render_exec_error
+from minidocker.container.plan import DEFAULT_PATH
 from minidocker.container.protocol import ConsoleMade, Failed, NamespacesMade, Ready, receive_message, send_message
 from minidocker.container.user import MAX_DATABASE_BYTES, resolve_user
 from minidocker.errors import MinidockerError
@@ -29,11 +30,8 @@ from minidocker.kernel.steps import Actor, Exec, PivotRoot, SetUser, Step, actor
 
 __all__ = ["run_init"]
 
-HEAD_BYTES = 4096
-"""How much of a program is looked at to explain why it cannot run."""
 CANNOT_START = 125
 """Exit code for failures before the command was looked at; Docker's word for "the engine failed"."""
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class _CannotExecute(Exception):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shutil
 from dataclasses import replace
 from typing import Final
 
 from minidocker.cgroup.limits import check_resources
-from minidocker.container.names import compose_name
+from minidocker.container.names import compose_name, parse_container_name
 from minidocker.container.plan import MASKED_PATHS, READONLY_PATHS
 from minidocker.container.record import ContainerRecord
 from minidocker.engine.engine import Engine, hasten_moves, now, publish_container_event
@@ -23,7 +22,6 @@ from minidocker.spec.container import DEFAULT_SHM_BYTES, ContainerConfig, Create
 
 __all__ = ["compose_record", "create_container", "merge_config", "remove_anonymous_volumes"]
 
-_NAME: Final = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _LOG_DRIVERS: Final = ("json-file", "none", "local")
 
 
@@ -57,8 +55,7 @@ def compose_record(engine: Engine, request: CreateRequest, *, name: str) -> Cont
     Raises:
         NotFound, InvalidParameter: as `create_container`.
     """
-    if name and not _NAME.fullmatch(name):
-        raise InvalidParameter(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+    name = parse_container_name(name) if name else ""
     image = require_image(engine, request.config.image)
     container_id = secrets.token_hex(32)
     config = _complete_config(merge_config(request.config, image.config.config), request.host_config, container_id)
@@ -68,7 +65,7 @@ def compose_record(engine: Engine, request: CreateRequest, *, name: str) -> Cont
     check_resources(host_config, cpus=engine.host.cpus)
     _check_host_config(host_config)
     return ContainerRecord(
-        id=container_id, name=name.removeprefix("/") or _free_name(engine), created=now(), image_id=image.id, config=config,
+        id=container_id, name=name or _free_name(engine), created=now(), image_id=image.id, config=config,
         host_config=host_config, networking=request.networking_config, layers=engine.images.ensure_layers(image),
         driver=engine.driver, mounts=resolve_mounts(engine, config, host_config),
     )  # fmt: skip

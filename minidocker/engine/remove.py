@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from minidocker.container.names import parse_container_name
 from minidocker.container.record import Status, move_state
 from minidocker.engine.engine import Engine, publish_container_event
 from minidocker.engine.stop import stop_handle
@@ -108,11 +108,9 @@ def rename_container(engine: Engine, reference: str, new_name: str) -> None:
         InvalidParameter: no name, or one with other characters.
     """
     handle = engine.containers.require(reference)
-    name = new_name.removeprefix("/")
-    if not name:
+    if not new_name.removeprefix("/"):
         raise InvalidParameter("Neither old nor new names may be empty")
-    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", name):
-        raise InvalidParameter(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+    name = parse_container_name(new_name.removeprefix("/"))
     with handle.lock:
         old = handle.record.name
         if old == name:

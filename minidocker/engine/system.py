@@ -16,28 +16,20 @@ from minidocker import API_VERSION, MIN_API_VERSION, VERSION
 from minidocker.container.logs import format_time
 from minidocker.container.record import ContainerRecord, Status
 from minidocker.ids import compute_digest
+from minidocker.image.builtin import go_architecture
 from minidocker.spec.record import Json
 
 if TYPE_CHECKING:
     from minidocker.engine.engine import Engine
 
-__all__ = ["go_architecture", "measure_container", "measure_directory", "system_info", "system_version"]
+__all__ = ["measure_container", "measure_directory", "system_info", "system_version"]
 
-_GO_ARCHITECTURES: Final = {
-    "x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386", "i386": "386",
-    "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64",
-}  # fmt: skip
 _CGROUP_FLAGS: Final = {
     "MemoryLimit": "memory", "SwapLimit": "memory", "CpuCfsPeriod": "cpu", "CpuCfsQuota": "cpu", "CPUShares": "cpu",
     "CPUSet": "cpuset", "PidsLimit": "pids",
 }  # fmt: skip
 """What `docker info` warns about when it is missing, and the controller that each needs."""
 _DEFAULT_REGISTRY: Final = "https://index.docker.io/v1/"
-
-
-def go_architecture(machine: str) -> str:
-    """Return Go's name for the processor that uname(2) calls *machine*."""
-    return _GO_ARCHITECTURES.get(machine, machine)
 
 
 def system_version(engine: Engine) -> dict[str, Json]:

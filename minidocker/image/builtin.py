@@ -42,7 +42,7 @@ Now look around inside a container of your own:
   minidocker run --rm -it toolbox sh
 """.lstrip()
 
-_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386", "i386": "386"}
 
 
 def go_architecture(machine: str) -> str:

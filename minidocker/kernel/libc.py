@@ -30,6 +30,7 @@ class Libc(Protocol):
     def prctl(self, option: int, a: int, b: int, c: int, d: int) -> int: ...  # noqa: D102
     def capset(self, header: object, data: object) -> int: ...  # noqa: D102
     def syscall(self, number: int, *arguments: object) -> int: ...  # noqa: D102
+    def fstatfs(self, fd: int, buffer: object) -> int: ...  # noqa: D102
     def inotify_init1(self, flags: int) -> int: ...  # noqa: D102
     def inotify_add_watch(self, fd: int, path: bytes, mask: int) -> int: ...  # noqa: D102
 
@@ -43,6 +44,7 @@ _SIGNATURES: Final[dict[str, tuple[object, ...]]] = {
     "setdomainname": (c_char_p, c_size_t),
     "prctl": (c_int, c_ulong, c_ulong, c_ulong, c_ulong),
     "capset": (c_void_p, c_void_p),
+    "fstatfs": (c_int, c_void_p),
     "inotify_init1": (c_int,),
     "inotify_add_watch": (c_int, c_char_p, c_uint),
 }

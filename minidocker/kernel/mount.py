@@ -250,7 +250,6 @@ def require_filesystem(fd: int, magic: int, *, path: str) -> None:
         OSError: `EXDEV`, naming *path*; see statfs(2) and CVE-2019-16884.
     """
     result = _Statfs()
-    function = ctypes.CDLL(None, use_errno=True).fstatfs
-    check("fstatfs", lambda: int(function(ctypes.c_int(fd), ctypes.byref(result))), path=path)
+    check("fstatfs", lambda: LIBC.fstatfs(fd, ctypes.byref(result)), path=path)
     if result.f_type != magic:
         raise OSError(errno.EXDEV, f"unexpected file system type {result.f_type:#x}", path)

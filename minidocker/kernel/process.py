@@ -15,7 +15,7 @@ from minidocker.kernel.flags import Rlimit
 from minidocker.kernel.libc import LIBC, check, raw_syscall
 
 __all__ = [
-    "exit_child", "join_session_keyring", "make_sealed_copy", "mark_close_on_exec", "reset_signals", "set_child_subreaper",
+    "exit_child", "join_session_keyring", "make_sealed_copy", "mark_close_on_exec", "reset_signals",
     "set_keep_capabilities", "set_no_new_privileges", "set_not_dumpable", "set_parent_death_signal", "set_rlimit", "set_title",
 ]  # fmt: skip
 
@@ -23,7 +23,6 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_KEEPCAPS: Final = 8
 _PR_SET_NAME: Final = 15
-_PR_SET_CHILD_SUBREAPER: Final = 36
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _KEYCTL_JOIN_SESSION_KEYRING: Final = 1
 _CLOSE_RANGE_CLOEXEC: Final = 4
@@ -49,11 +48,6 @@ def set_not_dumpable() -> None:
 def set_parent_death_signal(number: signal.Signals) -> None:
     """Let the kernel send *number* when the parent dies; forgotten when the user id changes."""
     _prctl("PR_SET_PDEATHSIG", _PR_SET_PDEATHSIG, int(number))
-
-
-def set_child_subreaper() -> None:
-    """Become the parent of orphaned descendants."""
-    _prctl("PR_SET_CHILD_SUBREAPER", _PR_SET_CHILD_SUBREAPER, 1)
 
 
 def set_keep_capabilities(keep: bool) -> None:
