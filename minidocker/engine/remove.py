@@ -10,6 +10,7 @@ from pathlib import Path
 from minidocker.container.names import parse_container_name
 from minidocker.container.record import Status, move_state
 from minidocker.engine.engine import Engine, publish_container_event
+from minidocker.engine.images import parse_created, parse_moment
 from minidocker.engine.stop import stop_handle
 from minidocker.engine.store import Handle
 from minidocker.engine.wait import ExitResult, resolve_waiters
@@ -75,6 +76,7 @@ def prune_containers(engine: Engine, filters: Mapping[str, tuple[str, ...]]) -> 
     if unknown:
         raise InvalidParameter(f"invalid filter '{min(unknown)}'")
     removed, freed = [], 0
+    moments = [parse_moment(text) for text in filters.get("until", ())]
     for handle in engine.containers.all():
         with handle.lock:
             labels = handle.record.config.labels
@@ -83,6 +85,8 @@ def prune_containers(engine: Engine, filters: Mapping[str, tuple[str, ...]]) -> 
             if not all(has_label(labels, word) for word in filters.get("label", ())):
                 continue
             if any(has_label(labels, word) for word in filters.get("label!", ())):
+                continue
+            if any(parse_created(handle.record.created) >= moment for moment in moments):
                 continue
             freed += _size_of(handle.directory)
             remove_handle(engine, handle, volumes=False)

@@ -414,6 +414,16 @@ def test_port_that_is_taken_is_named(server: Server) -> None:
     server.assert_unchanged(before)
 
 
+def test_prune_until_spares_what_is_younger(server: Server) -> None:
+    """`--filter until=1h` removes what was made more than an hour ago: a filter that is ignored would remove everything."""
+    name = server.new_name()
+    server.run("create", "--name", name, "toolbox", "true")
+    assert server.run("container", "prune", "-f", "--filter", "until=1h").returncode == 0
+    assert server.inspect(name)["State"]["Status"] == "created"
+    server.run("container", "prune", "-f", "--filter", "until=0s")
+    assert server.run("inspect", name).returncode != 0
+
+
 def test_killed_launcher_is_replaced(server: Server) -> None:
     """It holds nothing: whoever kills it costs the next start some milliseconds, and no container."""
     (launcher,) = server.descendants("md:launcher")
