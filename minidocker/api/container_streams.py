@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from minidocker.api.render_stats import render_stats
 from minidocker.api.request import Request, query_flag, query_int, query_text, query_time_ns
 from minidocker.api.response import Answer, Hijack, Response, StreamResponse, render_json, stream_type
 from minidocker.api.router import Route
@@ -17,6 +18,7 @@ from minidocker.api.streams import LOG_BATCH_BYTES, render_log_chunks, wait_for_
 from minidocker.engine.attach import AttachOptions, reserve_attach, resize_container
 from minidocker.engine.containers import require_container
 from minidocker.engine.logs import LogOptions, read_logs
+from minidocker.engine.stats import follow_stats
 from minidocker.engine.wait import Waiter, wait_container
 from minidocker.spec.record import Json
 
@@ -79,6 +81,20 @@ def logs(engine: Engine, request: Request) -> Answer:
     )
 
 
+def stats(engine: Engine, request: Request) -> Answer:
+    """Send what a container uses, each second or once."""
+    stream = query_flag(request, "stream", default=True)
+    looks = follow_stats(
+        engine, request.parameters["id"], stream=stream, one_shot=query_flag(request, "one-shot"), disconnect_fd=request.client_fd
+    )
+    return StreamResponse(
+        chunks=(
+            render_json(render_stats(handle.record, look, before, cgroup_version=engine.layout.version))
+            for handle, look, before in looks
+        )
+    )
+
+
 def _tail(request: Request) -> int | None:
     """Return how many lines; anything that is no number means all of them, as in Docker."""
     text = query_text(request, "tail", "all")
@@ -90,4 +106,5 @@ ROUTES: Final = (
     Route(method="POST", pattern="/containers/{id}/attach", handler=attach),
     Route(method="POST", pattern="/containers/{id}/resize", handler=resize),
     Route(method="GET", pattern="/containers/{id}/logs", handler=logs),
+    Route(method="GET", pattern="/containers/{id}/stats", handler=stats),
 )

@@ -19,8 +19,10 @@ from minidocker.engine.create import create_container
 from minidocker.engine.remove import prune_containers, remove_container, rename_container
 from minidocker.engine.start import start_container
 from minidocker.engine.stop import kill_container, pause_container, restart_container, stop_container, unpause_container
+from minidocker.engine.update import update_container
 from minidocker.errors import InvalidParameter
-from minidocker.spec.container import read_create_request
+from minidocker.spec.container import HostConfig, read_create_request
+from minidocker.spec.record import read_record
 
 if TYPE_CHECKING:
     from minidocker.engine.engine import Engine
@@ -124,6 +126,12 @@ def rename(engine: Engine, request: Request) -> Response:
     return NO_CONTENT
 
 
+def update(engine: Engine, request: Request) -> Response:
+    """Change the limits of a container."""
+    warnings = update_container(engine, request.parameters["id"], read_record(HostConfig, read_json(request) or {}))
+    return json_response({"Warnings": [*warnings] or None})
+
+
 def remove(engine: Engine, request: Request) -> Response:
     """Remove a container."""
     if query_flag(request, "link"):
@@ -159,5 +167,6 @@ ROUTES: Final = (
     Route(method="POST", pattern="/containers/{id}/pause", handler=pause),
     Route(method="POST", pattern="/containers/{id}/unpause", handler=unpause),
     Route(method="POST", pattern="/containers/{id}/rename", handler=rename),
+    Route(method="POST", pattern="/containers/{id}/update", handler=update),
     Route(method="DELETE", pattern="/containers/{id}", handler=remove),
 )

@@ -25,6 +25,9 @@ _WINDOWS_ONLY: Final[Mapping[str, Json]] = {"CpuCount": 0, "CpuPercent": 0, "IOM
 """Fields that mean nothing on Linux and that Docker prints all the same."""
 
 
+_HEALTH_WORDS: Final[Mapping[str, str]] = {"starting": "health: starting", "healthy": "healthy", "unhealthy": "unhealthy"}
+
+
 def parse_time(text: str) -> float:
     """Return seconds since 1970 of a record's time; the zero time is 0."""
     from calendar import timegm
@@ -40,7 +43,9 @@ def render_status(state: State, now: float) -> str:
     """Return the text of the STATUS column, such as `Up 3 minutes` or `Exited (1) 2 seconds ago`."""
     if state.running:
         text = f"Up {human_duration(now - parse_time(state.started_at))}"
-        return f"{text} (Paused)" if state.status is Status.PAUSED else text
+        if state.status is Status.PAUSED:
+            return f"{text} (Paused)"
+        return f"{text} ({_HEALTH_WORDS[state.health.status]})" if state.health is not None else text
     ended = human_duration(now - parse_time(state.finished_at))
     match state.status:
         case Status.RESTARTING:
@@ -187,6 +192,12 @@ def render_container_details(
 
 
 def _state(state: State) -> dict[str, Json]:
+    health: dict[str, Json] = {}
+    if state.health is not None:
+        probes: list[Json] = [
+            {"Start": p.start, "End": p.end, "ExitCode": p.exit_code, "Output": p.output} for p in state.health.probes
+        ]
+        health = {"Health": {"Status": state.health.status.value, "FailingStreak": state.health.failing_streak, "Log": probes or None}}
     return {
         "Status": state.status.value,
         "Running": state.running,
@@ -199,6 +210,7 @@ def _state(state: State) -> dict[str, Json]:
         "Error": state.error,
         "StartedAt": state.started_at,
         "FinishedAt": state.finished_at,
+        **health,
     }
 
 

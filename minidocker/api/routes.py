@@ -50,7 +50,7 @@ _SWARM_PATHS: Final = (
 _UNSERVED_PATHS: Final = (
     "HEAD /containers/{id}/archive", "GET /containers/{id}/archive", "PUT /containers/{id}/archive",
     "GET /containers/{id}/attach/ws", "GET /containers/{id}/changes", "GET /containers/{id}/export",
-    "GET /containers/{id}/stats", "POST /containers/{id}/update", "POST /commit", "POST /build", "POST /build/prune",
+    "POST /commit", "POST /build", "POST /build/prune",
     "POST /build/cancel", "POST /session", "POST /grpc", "GET /images/search", "POST /images/{name...}/push",
     "GET /distribution/{name...}/json", "POST /networks/create", "POST /networks/{id}/connect",
     "POST /networks/{id}/disconnect", "PUT /volumes/{name}", "GET /plugins/privileges", "POST /plugins/pull",

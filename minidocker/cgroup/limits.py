@@ -18,7 +18,7 @@ from minidocker.spec.container import HostConfig
 
 __all__ = [
     "MIN_MEMORY_BYTES", "check_resources", "compute_cpu_weight", "plan_cgroup", "plan_device_rules", "plan_join", "plan_limits",
-    "plan_view",
+    "plan_update", "plan_view",
 ]  # fmt: skip
 
 MIN_MEMORY_BYTES = 6 * 1024 * 1024
@@ -129,7 +129,25 @@ def plan_limits(host: HostConfig, layout: CgroupLayout, name: str) -> tuple[Step
     return tuple(_write(layout, name, row) for row in rows)
 
 
-def _write(layout: CgroupLayout, name: str, row: Write) -> Step:
+def plan_update(present: HostConfig, wanted: HostConfig, layout: CgroupLayout, name: str) -> tuple[WriteCgroup, ...]:
+    """Return the steps that take group *name* from the limits of *present* to those of *wanted*, in an order the kernel accepts.
+
+    On v1 memory may never be above memory and swap together: whoever raises both writes the sum first.
+
+    Raises:
+        HostError: the machine lacks the controller that a limit needs.
+    """
+    compute = _limits_v2 if layout.version == 2 else _limits_v1
+    before = {row[1]: row[2] for row in compute(present)}
+    rows = [row for row in compute(wanted) if before.get(row[1]) != row[2]]
+    if wanted.pids_limit is not None and wanted.pids_limit <= 0 and "pids.max" in before:
+        rows.append(("pids", "pids.max", "max", False, "--pids-limit: no limit any more"))
+    if layout.version == 1 and wanted.memory > present.memory > 0:
+        rows.sort(key=lambda row: row[1] != "memory.memsw.limit_in_bytes")
+    return tuple(_write(layout, name, row) for row in rows)
+
+
+def _write(layout: CgroupLayout, name: str, row: Write) -> WriteCgroup:
     controller, file, value, optional, why = row
     directory = layout.directory(controller, name)
     if directory is None:

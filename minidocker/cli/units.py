@@ -6,9 +6,10 @@ durations are Go's (`1m30s`) in nanoseconds. Chapter 14.
 
 from __future__ import annotations
 
-__all__ = ["parse_bytes", "parse_duration_ns", "parse_timestamp", "render_age", "render_size"]
+__all__ = ["parse_bytes", "parse_duration_ns", "parse_timestamp", "render_age", "render_binary_size", "render_size"]
 
 _BINARY = "kmgtp"
+_BINARY_WORDS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _DURATION_NS = {
     "ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000,
@@ -107,3 +108,11 @@ def render_size(size: float) -> str:
     while abs(size) >= 1000 and power < len(_DECIMAL) - 1:
         size, power = size / 1000, power + 1
     return f"{size:.3g}{_DECIMAL[power]}" if size < 999.5 else f"{size:.0f}{_DECIMAL[power]}"
+
+
+def render_binary_size(size: float) -> str:
+    """Return *size* bytes with four significant digits, counting in 1024, as memory is sold: `15.54GiB`."""
+    power = 0
+    while size >= 1024 and power < len(_BINARY_WORDS) - 1:
+        size, power = size / 1024, power + 1
+    return f"{size:.4g}{_BINARY_WORDS[power]}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
+from minidocker.container.health import Health
 from minidocker.errors import Conflict
 from minidocker.ids import short_id
 from minidocker.spec.container import ContainerConfig, HostConfig, NetworkingConfig
@@ -63,6 +64,8 @@ class State:
     restart_count: int = 0
     manually_stopped: bool = False
     """Whether a person stopped it, which `unless-stopped` remembers."""
+    health: Health | None = None
+    """What the tests of the container said; None for one without a test."""
 
     @property
     def running(self) -> bool:

@@ -49,7 +49,7 @@ _FILTERS: Final[Mapping[str, Callable[[Handle, str], bool]]] = {
     "network": lambda h, v: h.record.host_config.network_mode == v,
     "publish": lambda h, v: _matches_port(h.record.host_config.port_bindings, v),
     "expose": lambda h, v: _matches_port(h.record.config.exposed_ports, v),
-    "health": lambda h, v: v == "none",
+    "health": lambda h, v: v == (h.record.state.health.status if h.record.state.health is not None else "none"),
     "is-task": lambda h, v: v not in ("true", "1"),
 }
 """Docker's filters; several values of one filter are alternatives."""

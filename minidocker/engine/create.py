@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from minidocker.cgroup.limits import check_resources
+from minidocker.container.health import inherit_health
 from minidocker.container.names import compose_name, parse_container_name
 from minidocker.container.plan import MASKED_PATHS, READONLY_PATHS
 from minidocker.container.record import ContainerRecord
@@ -120,7 +121,7 @@ def merge_config(asked: ContainerConfig, image: ContainerConfig) -> ContainerCon
         labels={**image.labels, **asked.labels},
         stop_signal=asked.stop_signal or image.stop_signal,
         stop_timeout=asked.stop_timeout if asked.stop_timeout is not None else image.stop_timeout,
-        healthcheck=asked.healthcheck or image.healthcheck,
+        healthcheck=inherit_health(asked.healthcheck, image.healthcheck),
         shell=asked.shell or image.shell,
         on_build=asked.on_build or image.on_build,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from minidocker.container.record import Status
 from minidocker.engine.engine import Engine
+from minidocker.engine.health import start_health
 from minidocker.engine.monitors import connect_monitor
 from minidocker.engine.start import link_monitor, settle_exit, start_handle
 from minidocker.engine.store import Handle
@@ -44,6 +45,8 @@ def _recover_container(engine: Engine, handle: Handle) -> bool:
             connected = connect_monitor(engine.monitor_directory(record.id))
             if connected is not None:
                 handle.link = link_monitor(engine, handle, connected[0])
+                if record.state.status is Status.RUNNING:
+                    start_health(engine, handle, resumed=True)
                 return True
             settle_exit(engine, handle, None)
         elif record.state.status is Status.RESTARTING:

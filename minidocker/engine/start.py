@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from minidocker.cgroup.limits import plan_cgroup, plan_device_rules, plan_join, plan_limits, plan_view
+from minidocker.container.health import Health, HealthStatus
 from minidocker.container.plan import DEFAULT_DEVICES, DeviceNode, Surroundings, compute_granted_capabilities, device_rules, plan_container
 from minidocker.container.protocol import Exited, Failed, Launch, Started
 from minidocker.container.record import ContainerRecord, NetworkEndpoint, Status, move_state
@@ -27,6 +28,7 @@ from minidocker.container.seccomp import compile_profile, default_profile, parse
 from minidocker.engine.attach import ARRIVAL_LIMIT_S
 from minidocker.engine.endpoint import plan_endpoint
 from minidocker.engine.engine import Engine, hasten_moves, now, publish_container_event
+from minidocker.engine.health import start_health, stop_health
 from minidocker.engine.monitors import MonitorLink, bind_monitor_socket, connect_monitor, read_exit_file
 from minidocker.engine.networks import write_name_files
 from minidocker.engine.store import Handle
@@ -188,6 +190,7 @@ def start_handle(engine: Engine, handle: Handle) -> None:
     )
     handle.save(started)
     publish_container_event(engine, handle, "start")
+    start_health(engine, handle)
 
 
 def _prepare_files(engine: Engine, record: ContainerRecord) -> None:
@@ -289,6 +292,7 @@ def settle_exit(engine: Engine, handle: Handle, exited: Exited | None) -> None:
         exited = exited or read_exit_file(handle.directory / "exit.json")
         exited = exited or Exited(exit_code=LOST_EXIT_CODE, oom_killed=False, finished_at=now())
         handle.link = None
+        stop_health(handle)
         endpoint, record = handle.record.endpoint, handle.record
         if exited.oom_killed:
             publish_container_event(engine, handle, "oom")
@@ -301,7 +305,7 @@ def settle_exit(engine: Engine, handle: Handle, exited: Exited | None) -> None:
         again = _wants_restart(record, exited)
         ended = move_state(
             record, Status.RESTARTING if again else Status.EXITED, pid=0, exit_code=exited.exit_code,
-            oom_killed=exited.oom_killed, finished_at=exited.finished_at,
+            oom_killed=exited.oom_killed, finished_at=exited.finished_at, health=_end_health(record.state.health),
         )  # fmt: skip
         handle.record = replace(ended, endpoint=None)
         if not record.host_config.auto_remove:  # what is removed next need not be written first
@@ -318,6 +322,11 @@ def settle_exit(engine: Engine, handle: Handle, exited: Exited | None) -> None:
         resolve_waiters(handle, conditions, ExitResult(status_code=exited.exit_code))
         if again:
             _restart_later(engine, handle)
+
+
+def _end_health(health: Health | None) -> Health | None:
+    """What does not run is not healthy: clients that wait for health must not wait for ever."""
+    return replace(health, status=HealthStatus.UNHEALTHY) if health is not None else None
 
 
 def _remove_groups(engine: Engine, record: ContainerRecord) -> None:

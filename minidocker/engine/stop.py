@@ -13,6 +13,7 @@ from typing import Final
 from minidocker.container.protocol import Kill
 from minidocker.container.record import Status, move_state
 from minidocker.engine.engine import Engine, publish_container_event
+from minidocker.engine.health import start_health, stop_health
 from minidocker.engine.start import group_name, start_handle
 from minidocker.engine.store import Handle
 from minidocker.engine.wait import ExitResult, resolve_waiters, wait_container
@@ -170,6 +171,7 @@ def pause_container(engine: Engine, reference: str) -> None:
         if not handle.record.state.running:
             raise Conflict(f"container {handle.record.id} is not running")
         _freeze(engine, handle, frozen=True)
+        stop_health(handle)
         handle.save(move_state(handle.record, Status.PAUSED))
         publish_container_event(engine, handle, "pause")
 
@@ -186,6 +188,7 @@ def unpause_container(engine: Engine, reference: str) -> None:
             raise Conflict(f"container {handle.record.id} is not paused")
         _freeze(engine, handle, frozen=False)
         handle.save(move_state(handle.record, Status.RUNNING))
+        start_health(engine, handle, resumed=True)
         publish_container_event(engine, handle, "unpause")
 
 

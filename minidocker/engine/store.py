@@ -42,6 +42,7 @@ class Handle:
         self.pending: list[AttachingClient] = []
         self.execs: dict[str, ExecRecord] = {}
         self.restart_timer: threading.Timer | None = None
+        self.health_stopped: threading.Event | None = None
 
     def save(self, record: ContainerRecord) -> None:
         """Make *record* the present one, on disk first."""
@@ -127,6 +128,11 @@ class ContainerStore:
             with suppress(FileNotFoundError):
                 os.rename(handle.directory, doomed)
         shutil.rmtree(doomed, ignore_errors=True)
+
+    def holds(self, handle: Handle) -> bool:
+        """Whether *handle* has not been removed."""
+        with self._lock:
+            return self._by_id.get(handle.record.id) is handle
 
     def all(self) -> tuple[Handle, ...]:
         """Return every container, newest first."""

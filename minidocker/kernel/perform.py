@@ -30,7 +30,7 @@ from minidocker.kernel.steps import (
     Synchronise, Unshare, WriteCgroup, WriteSysctl,
 )  # fmt: skip
 
-__all__ = ["Channel", "Identity", "InitContext", "MonitorContext", "perform_init_step", "perform_monitor_step"]
+__all__ = ["Channel", "Identity", "InitContext", "MonitorContext", "perform_init_step", "perform_monitor_step", "write_cgroup"]
 
 _NULL_DEVICE = os.makedev(1, 3)
 
@@ -318,7 +318,7 @@ def perform_monitor_step(step: Step, context: MonitorContext) -> None:
         case MakeCgroup():
             _make_cgroup(step)
         case WriteCgroup():
-            _write_cgroup(step)
+            write_cgroup(step)
         case LimitDevices():
             bpf.attach_device_program(step.path, assemble_device_program([parse_device_rule(rule) for rule in step.rules]))
         case Unshare(actor=Actor.MONITOR):
@@ -355,7 +355,8 @@ def _make_cgroup(step: MakeCgroup) -> None:
         parent = directory
 
 
-def _write_cgroup(step: WriteCgroup) -> None:
+def write_cgroup(step: WriteCgroup) -> None:
+    """Write one limit; a missing file is fine where the step says so."""
     try:
         _write_file(step.path, step.value)
     except FileNotFoundError:
