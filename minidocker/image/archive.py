@@ -325,7 +325,7 @@ def _documents_of(selections: Sequence[Selection]) -> dict[str, Json]:
             }
         )  # fmt: skip
         plain = Descriptor(
-            media_type=OCI_MANIFEST, digest=image.manifest_digest, size=len(render_json(render_record(image.manifest)))
+            media_type=image.manifest.media_type or OCI_MANIFEST, digest=image.manifest_digest, size=image.manifest_size
         )
         for name in names:
             entries.append(replace(plain, annotations={NAME_ANNOTATION: name.canonical, TAG_ANNOTATION: name.tag}))

@@ -9,23 +9,21 @@ lowest up, and `ImageStore.commit`. Chapter 5.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final
 
 from minidocker.codec.tar import ByteSource, InvalidArchive, TarReader
-from minidocker.errors import HostError, InvalidParameter
 from minidocker.image.compression import open_decompressed
 from minidocker.image.content import Content, remove_path
 from minidocker.image.extract import extract_layer
 from minidocker.image.layer import LayerRecord, compute_chain_ids, layer_name
+from minidocker.image.spool import Spool, SpooledFile, explain_full_disk
 from minidocker.kernel.durable import write_durably
 from minidocker.spec.image import OCI_LAYER, Descriptor
 from minidocker.spec.record import render_record
@@ -33,15 +31,6 @@ from minidocker.spec.record import render_record
 __all__ = ["ChunkSource", "HashingSource", "Ingest", "SpooledFile", "describe_layer"]
 
 _CHUNK_BYTES: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpooledFile:
-    """A file on its way into the store."""
-
-    path: Path
-    digest: str
-    size: int
 
 
 class HashingSource:
@@ -124,11 +113,26 @@ class Ingest:
         """
         hashing = HashingSource(source)
         path = self.new_temporary()
-        with _explain_full_disk(), path.open("xb") as file:
+        with explain_full_disk(), path.open("xb") as file:
             while piece := hashing.read(_CHUNK_BYTES):
                 file.write(piece)
             _sync(file)
         return SpooledFile(path=path, digest=hashing.digest, size=hashing.size)
+
+    def expect(self, *, digest: str, size: int) -> Spool:
+        """Return a spool for a blob of which digest and size are known.
+
+        Raises:
+            HostError: the disk is full.
+        """
+        return Spool(self.new_temporary(), digest=digest, size=size)
+
+    def claim(self, digest: str) -> bool:
+        """Protect the blob *digest* until the end; whether it is there."""
+        path = self._content.blob_path(digest)
+        self._pin(digest)
+        self._digests.add(digest)
+        return path.exists()
 
     def keep(self, spooled: SpooledFile) -> None:
         """Make a spooled file a blob."""
@@ -139,15 +143,17 @@ class Ingest:
     def add_bytes(self, document: bytes) -> str:
         """Make *document* a blob; return its digest."""
         path = self.new_temporary()
-        with _explain_full_disk(), path.open("xb") as file:
+        with explain_full_disk(), path.open("xb") as file:
             file.write(document)
             _sync(file)
         digest = f"sha256:{hashlib.sha256(document).hexdigest()}"
         self.keep(SpooledFile(path=path, digest=digest, size=len(document)))
         return digest
 
-    def unpack(self, diff_ids: Sequence[str], digest: str) -> LayerRecord:
+    def unpack(self, diff_ids: Sequence[str], digest: str, source: ByteSource | None = None) -> LayerRecord:
         """Unpack the topmost of the layers with *diff_ids* from the blob *digest*; the ones below must be there.
+
+        The bytes come from *source* where the blob is still on its way.
 
         Raises:
             InvalidArchive: the archive is damaged, or is not the one that the image configuration names.
@@ -159,19 +165,21 @@ class Ingest:
         if existing is not None:
             return existing
         directory = self.new_temporary()
-        with _explain_full_disk():
+        with explain_full_disk():
             (directory / "diff").mkdir(mode=0o755, parents=True)
-            size = self._extract(digest, diff_ids[-1], directory / "diff", lower)
+            size = self._extract(digest, diff_ids[-1], directory / "diff", lower, source)
             record = LayerRecord(chain_id=chain_id, diff_id=diff_ids[-1], size=size)
             write_durably(directory / "layer.json", json.dumps(render_record(record)).encode())
             if self._content.publish_layer(directory, chain_id):
                 self._layers.add(layer_name(chain_id))
         return record
 
-    def _extract(self, digest: str, diff_id: str, target: Path, lower_chain_ids: Sequence[str]) -> int:
+    def _extract(
+        self, digest: str, diff_id: str, target: Path, lower_chain_ids: Sequence[str], source: ByteSource | None
+    ) -> int:
         """Unpack a blob and compare what came out with *diff_id*; return the size of the files."""
         with ExitStack() as stack:
-            blob = stack.enter_context(self._content.blob_path(digest).open("rb", buffering=0))
+            blob = source or stack.enter_context(self._content.blob_path(digest).open("rb", buffering=0))
             fds = [
                 _open_directory(stack, path)
                 for path in (target, *(self._content.layers / layer_name(c) / "diff" for c in reversed(lower_chain_ids)))
@@ -180,10 +188,11 @@ class Ingest:
             hashing = None if digest == diff_id else HashingSource(open_decompressed(blob))
             reader = TarReader(hashing or blob)
             size = extract_layer(reader, fds[0], lower_fds=fds[1:])
-            if hashing is not None:
-                reader.drain()
-                if hashing.digest != diff_id:
-                    raise InvalidArchive(f"unpack layer: its content is `{hashing.digest}`, the image says `{diff_id}`")
+            reader.drain()
+            while blob.read(_CHUNK_BYTES):  # behind the compressed stream: the end of a blob on its way is its check
+                pass
+            if hashing is not None and hashing.digest != diff_id:
+                raise InvalidArchive(f"unpack layer: its content is `{hashing.digest}`, the image says `{diff_id}`")
             return size
 
     def _pin(self, key: str) -> None:
@@ -200,15 +209,3 @@ def _open_directory(stack: ExitStack, path: Path) -> int:
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-@contextmanager
-def _explain_full_disk() -> Iterator[None]:
-    """Turn the failures of a disk into sentences."""
-    try:
-        yield
-    except OSError as error:
-        hint = "free some space below the data root" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise HostError(f"store image: {error.strerror}", hint=hint) from error
-    except RecursionError as error:
-        raise InvalidParameter("store image: its directories are nested too deeply") from error

@@ -46,6 +46,8 @@ class ImageRecord:
     config: ImageConfig
     manifest: Manifest
     manifest_digest: str
+    manifest_size: int
+    """Bytes of the manifest as it is stored: a pulled one is kept as it came, so that its digest stays."""
     names: tuple[Reference, ...] = ()
     """All tags and digests under which it is known."""
     size: int = 0
@@ -107,11 +109,12 @@ class ImageStore:
                 self._set_name(parse_reference(name), record.id)
 
     def _read_image(self, manifest_digest: str) -> ImageRecord:
-        manifest = read_record(Manifest, json.loads(self.content.read_document(manifest_digest)))
+        document = self.content.read_document(manifest_digest)
+        manifest = read_record(Manifest, json.loads(document))
         config = read_record(ImageConfig, json.loads(self.content.read_document(manifest.config.digest)))
         return ImageRecord(
             id=manifest.config.digest, config=config, manifest=manifest, manifest_digest=manifest_digest,
-            size=self._compute_size(config, manifest),
+            manifest_size=len(document), size=self._compute_size(config, manifest),
         )  # fmt: skip
 
     def _compute_size(self, config: ImageConfig, manifest: Manifest) -> int:
@@ -173,9 +176,13 @@ class ImageStore:
         return Ingest(self.content, self._release)
 
     def commit(
-        self, ingest: Ingest, *, config: bytes, layers: Sequence[Descriptor], names: Collection[Reference] = ()
+        self, ingest: Ingest, *, config: bytes, layers: Sequence[Descriptor], names: Collection[Reference] = (),
+        manifest: bytes = b"",
     ) -> ImageRecord:
         """Make an image of a configuration and of layers that *ingest* brought in; return it with its new names.
+
+        A *manifest* that came with them is kept byte by byte, and the image has it from now on: its digest is what the
+        registry knows, and its layers are compressed the way that the registry has them.
 
         Raises:
             InvalidParameter: the configuration is no image configuration, or does not fit the layers.
@@ -187,19 +194,24 @@ class ImageStore:
                 f"store image: the configuration names {len(parsed.rootfs.diff_ids)} layers, and there are {len(layers)}"
             )
         config_digest = ingest.add_bytes(config)
-        manifest = Manifest(
-            config=Descriptor(media_type=OCI_CONFIG, digest=config_digest, size=len(config)), layers=tuple(layers)
-        )
-        self._unpack_all(ingest, parsed, manifest)
-        manifest_digest = ingest.add_bytes(render_json(render_record(manifest)))
+        new = Manifest(config=Descriptor(media_type=OCI_CONFIG, digest=config_digest, size=len(config)), layers=tuple(layers))
+        document = manifest or render_json(render_record(new))
+        if manifest:
+            new = read_record(Manifest, json.loads(manifest))
+        self._unpack_all(ingest, parsed, new)
         record = ImageRecord(
-            id=config_digest, config=parsed, manifest=manifest, manifest_digest=manifest_digest,
-            size=self._compute_size(parsed, manifest),
+            id=config_digest, config=parsed, manifest=new, manifest_digest=ingest.add_bytes(document),
+            manifest_size=len(document), size=self._compute_size(parsed, new),
         )  # fmt: skip
+        replaced: set[str] = set()
         with self._change():
-            self._images.setdefault(record.id, record)
+            existing = self._images.setdefault(record.id, record)
+            if manifest and existing.manifest_digest != record.manifest_digest:
+                replaced = _digests_of(existing)
+                self._images[record.id] = replace(record, names=existing.names)
             for name in names:
                 self._set_name(name, record.id)
+        self._release(replaced, set())
         return self._images.get(record.id, record)
 
     def _unpack_all(self, ingest: Ingest, config: ImageConfig, manifest: Manifest) -> None:
@@ -338,8 +350,9 @@ def _digests_of(image: ImageRecord) -> set[str]:
 
 def _index_entries(image: ImageRecord) -> list[Descriptor]:
     """Return the lines of the index for one image: one for each name, or one without."""
-    size = len(render_json(render_record(image.manifest)))
-    plain = Descriptor(media_type=image.manifest.media_type or OCI_MANIFEST, digest=image.manifest_digest, size=size)
+    plain = Descriptor(
+        media_type=image.manifest.media_type or OCI_MANIFEST, digest=image.manifest_digest, size=image.manifest_size
+    )
     return [
         replace(plain, annotations={NAME_ANNOTATION: name.canonical, TAG_ANNOTATION: name.tag or name.digest})
         for name in image.names
