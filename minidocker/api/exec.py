@@ -42,7 +42,7 @@ def start(engine: Engine, request: Request) -> Answer:
     record = require_exec(engine, request.parameters["id"])
     _require_startable(engine, record)
     rows, columns = _console_size(options)
-    tty = record.request.tty
+    tty = options.get("Tty") is True  # of the start, not of the exec: the client says here what it will read
     if options.get("Detach"):
         start_exec(engine, record.id, detach=True, tty=tty, rows=rows, columns=columns, connection_fd=None)
         return Response()

@@ -200,7 +200,7 @@ def _state(state: State) -> dict[str, Json]:
         health = {"Health": {"Status": state.health.status.value, "FailingStreak": state.health.failing_streak, "Log": probes or None}}
     return {
         "Status": state.status.value,
-        "Running": state.running,
+        "Running": state.running or state.status is Status.RESTARTING,
         "Paused": state.status is Status.PAUSED,
         "Restarting": state.status is Status.RESTARTING,
         "OOMKilled": state.oom_killed,

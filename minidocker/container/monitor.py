@@ -289,7 +289,8 @@ class _Monitor:
     def _attach(self, message: Attach, fd: int) -> None:
         streams = {1} if self._main.tty else {n for n, wanted in ((1, message.stdout), (2, message.stderr)) if wanted}
         client = Client(
-            fd, self._watch, session=self._main, stdin=message.stdin and message.stream, streams=streams, keys=message.detach_keys
+            fd, self._watch, session=self._main, stdin=message.stdin and message.stream, streams=streams, keys=message.detach_keys,
+            framed=not self._main.tty,
         )
         if message.logs and self._launch.log_path:
             self._replay(client)
@@ -318,7 +319,10 @@ class _Monitor:
         streams = {1} if message.tty else {n for n, wanted in ((1, message.stdout), (2, message.stderr)) if wanted}
         for fd in fds:
             session.clients.append(
-                Client(fd, self._watch, session=session, stdin=message.stdin, streams=streams, keys=message.detach_keys)
+                Client(
+                    fd, self._watch, session=session, stdin=message.stdin, streams=streams, keys=message.detach_keys,
+                    framed=message.framed,
+                )
             )
         self._watch_exit(birth.pid, partial(self._exec_exited, session))
         self._tell(server, Started(session=message.id, pid=birth.pid))

@@ -262,7 +262,7 @@ def _plan_user_mount(mount: MountPoint) -> Iterator[Step]:
             data=mount.options, create="dir", why="--tmpfs: memory, gone with the container",
         )  # fmt: skip
         return
-    if mount.type == "volume" and "nocopy" not in mount.mode.split(","):
+    if mount.type == "volume" and not mount.subpath and "nocopy" not in mount.mode.split(","):
         yield PopulateVolume(
             path=mount.destination, volume=mount.source, why="an empty volume starts with what the image has there"
         )
@@ -271,7 +271,7 @@ def _plan_user_mount(mount: MountPoint) -> Iterator[Step]:
     if propagation is None:
         raise InvalidParameter(f"invalid propagation `{mount.propagation}` for `{mount.destination}`")
     yield Mount(
-        source=mount.source, target=mount.destination, flags=flags | propagation | (Ms(0) if mount.read_write else Ms.RDONLY),
+        source=mount.source, subpath=mount.subpath, target=mount.destination, flags=flags | propagation | (Ms(0) if mount.read_write else Ms.RDONLY),
         create="file" if mount.type == "bind" and mount.options == "file" else "dir",
         why="a directory of the host" if mount.type == "bind" else "a volume: it outlives the container",
     )  # fmt: skip

@@ -98,6 +98,8 @@ class RunExec:
     stdin: bool = False
     stdout: bool = False
     stderr: bool = False
+    framed: bool = True
+    """Whether the client expects frames: what it said when it started the exec, whatever there is a terminal or not."""
     detach_keys: str = ""
 
 

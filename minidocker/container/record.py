@@ -91,6 +91,8 @@ class MountPoint:
     propagation: str = ""
     options: str = ""
     """tmpfs: mount data such as `size=65536k`."""
+    subpath: str = ""
+    """volume: what of it is mounted; empty for all."""
     anonymous: bool = False
     """A volume nobody named: removed with the container where `--rm` or `rm -v` says so."""
 

@@ -5,7 +5,7 @@ not, logs it, and copies it to every client; a client that does not read holds t
 it, which in turn holds the process back (a pipe is full): nothing is dropped, as in Docker.
 
 A client is the *socket of a Docker client*: the server has written the HTTP header and handed the descriptor over. Output
-to it is framed (stream, 0, 0, 0, length, payload) unless there is a terminal. Chapter 16.
+to it is framed (stream, 0, 0, 0, length, payload) unless it said that it has a terminal. Chapter 16.
 """
 
 from __future__ import annotations
@@ -48,12 +48,15 @@ def parse_detach_keys(text: str) -> bytes:
 class Client:
     """One attached client."""
 
-    def __init__(self, fd: int, watch: Watch, *, session: Session, stdin: bool, streams: Iterable[int], keys: str) -> None:
-        """Take ownership of *fd*; copy *streams* to it, and its input to the session if *stdin*."""
+    def __init__(
+        self, fd: int, watch: Watch, *, session: Session, stdin: bool, streams: Iterable[int], keys: str, framed: bool
+    ) -> None:
+        """Take ownership of *fd*; copy *streams* to it, in frames if *framed*, and its input to the session if *stdin*."""
         self._socket = socket.socket(fileno=fd)
         self._socket.setblocking(False)
         self._watch, self._session = watch, session
         self.streams = frozenset(streams)
+        self._framed = framed
         self._reads = stdin
         self._reads_now = True
         self._keys, self._matched = parse_detach_keys(keys) if session.tty else b"", 0
@@ -73,10 +76,10 @@ class Client:
         return self.closed or not self._waiting
 
     def send(self, stream: int, data: bytes) -> None:
-        """Queue output of one stream, framed unless the session has a terminal."""
+        """Queue output of one stream, framed if the client expects it."""
         if self.closed or stream not in self.streams:
             return
-        if not self._session.tty:
+        if self._framed:
             self._waiting += bytes((stream, 0, 0, 0)) + len(data).to_bytes(4, "big")
         self._waiting += data
         self._flush()

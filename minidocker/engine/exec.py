@@ -105,7 +105,7 @@ def start_exec(
         if record.running or record.exit_code is not None:
             raise Conflict(f"Error: Exec command {exec_id} has already run")
         _require_running(handle)
-        message = _compose(engine, handle, record, detach=detach, rows=rows, columns=columns)
+        message = _compose(engine, handle, record, detach=detach, framed=not tty, rows=rows, columns=columns)
         fds = [os.dup(connection_fd)] if connection_fd is not None and not detach else []
         link = handle.link
         handle.execs[exec_id] = replace(record, running=True)
@@ -129,7 +129,9 @@ def _note_answer(engine: Engine, handle: Handle, exec_id: str, answer: object) -
     publish_container_event(engine, handle, f"exec_start: {' '.join(present.request.cmd)}", execID=exec_id)
 
 
-def _compose(engine: Engine, handle: Handle, record: ExecRecord, *, detach: bool, rows: int, columns: int) -> RunExec:
+def _compose(
+    engine: Engine, handle: Handle, record: ExecRecord, *, detach: bool, framed: bool, rows: int, columns: int
+) -> RunExec:
     request, container = record.request, handle.record
     program, profile = seccomp_program(engine, container)
     around = Surroundings(
@@ -144,7 +146,7 @@ def _compose(engine: Engine, handle: Handle, record: ExecRecord, *, detach: bool
     return RunExec(
         id=record.id, steps=plan_exec(container, engine.host, around, plan), tty=request.tty,
         stdin=request.attach_stdin and not detach, stdout=request.attach_stdout, stderr=request.attach_stderr,
-        detach_keys=request.detach_keys,
+        framed=framed, detach_keys=request.detach_keys,
     )  # fmt: skip
 
 

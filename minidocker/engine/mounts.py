@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from minidocker.container.record import MountPoint
@@ -120,7 +121,11 @@ def _resolve_request(engine: Engine, request: MountRequest) -> MountPoint:
     if request.type == "volume":
         volume = request.volume_options
         mode = "nocopy" if volume is not None and volume.no_copy else "z"
-        return _volume(engine, request.source, clean, mode=mode, read_write=not request.read_only)
+        mounted = _volume(engine, request.source, clean, mode=mode, read_write=not request.read_only)
+        subpath = volume.subpath if volume is not None else ""
+        if subpath.startswith("/") or ".." in subpath.split("/"):
+            raise InvalidParameter(f"invalid mount config for type \"volume\": subpath must be a relative path within the volume: '{subpath}'")
+        return replace(mounted, subpath=subpath)
     if request.type == "tmpfs":
         tmpfs = request.tmpfs_options
         size = f"size={tmpfs.size_bytes}" if tmpfs is not None and tmpfs.size_bytes else ""

@@ -312,7 +312,7 @@ def settle_exit(engine: Engine, handle: Handle, exited: Exited | None) -> None:
             handle.save(handle.record)
         (handle.directory / "exit.json").unlink(missing_ok=True)
         publish_container_event(engine, handle, "die", exitCode=str(exited.exit_code))
-        conditions = ("next-exit",) if again else ("next-exit", "not-running")
+        conditions = ("next-exit", "not-running")  # also when it is to be restarted, as Docker: it does not run now
         if record.host_config.auto_remove:
             from minidocker.engine.remove import remove_handle  # removing needs stopping needs this module
 

@@ -14,7 +14,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Protocol, assert_never
@@ -192,16 +192,32 @@ def _mount(step: Mount, context: InitContext) -> None:
     if step.host_target:
         mount.mount(step.source or None, step.target, fstype=step.fstype, flags=step.flags, data=step.data)
         return
-    if step.create == "dir":
-        mount.make_directories(context.root(), step.target)
-    elif step.create == "file":
-        mount.make_file(context.root(), step.target)
+    with ExitStack() as stack:
+        source, create = step.source, step.create
+        if step.subpath:
+            source, create = _open_subpath(step, stack)
+        if create == "dir":
+            mount.make_directories(context.root(), step.target)
+        elif create == "file":
+            mount.make_file(context.root(), step.target)
+        _attach(step, source, context.root())
 
+
+def _open_subpath(step: Mount, stack: ExitStack) -> tuple[str, str]:
+    """Return a name for what *subpath* means inside the source, and what kind of mount point it needs."""
+    root = os.open(step.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    stack.callback(os.close, root)
+    fd = mount.open_in_root(root, step.subpath)
+    stack.callback(os.close, fd)
+    return mount.fd_path(fd), "dir" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file"
+
+
+def _attach(step: Mount, source: str, root_fd: int) -> None:
     def attach(fd: int) -> None:
-        mount.mount_on_fd(step.source or None, fd, fstype=step.fstype, flags=step.flags, data=step.data)
+        mount.mount_on_fd(source or None, fd, fstype=step.fstype, flags=step.flags, data=step.data)
 
     try:
-        _on_fd(context.root(), step.target, attach)
+        _on_fd(root_fd, step.target, attach)
     except OSError as error:
         if not (step.optional and error.errno in (errno.ENODEV, errno.EPERM, errno.EINVAL, errno.ENOENT, errno.EBUSY)):
             raise OSError(error.errno, error.strerror, step.target) from error

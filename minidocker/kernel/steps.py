@@ -187,6 +187,8 @@ class Mount:
     TAGGED: ClassVar[bool] = True
     source: str
     target: str
+    subpath: str = ""
+    """What of the directory *source* is bound; links in it are resolved as if *source* were `/`, so that they cannot lead out."""
     fstype: str = ""
     flags: Ms = Ms(0)
     data: str = ""

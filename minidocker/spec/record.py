@@ -1,8 +1,8 @@
 """Records and their JSON: one converter for every dataclass that is stored or sent.
 
 Pure. A record is a frozen dataclass; its JSON is an object whose keys are the field names in Docker's CamelCase
-(`cpu_shares` → `CpuShares`), or what `field(metadata=json("…"))` says. Reading ignores unknown keys, takes `null` for
-a missing key, and says where a wrong value stands (`HostConfig.Memory`). Writing gives every key, so that
+(`cpu_shares` → `CpuShares`), or what `field(metadata=json("…"))` says. Reading ignores unknown keys and the case of letters
+(as Go does: docker-py sends `detachKeys`), takes `null` for a missing key, and says where a wrong value stands (`HostConfig.Memory`). Writing gives every key, so that
 `docker inspect` shows the defaults too; `omit_empty` leaves a key out while it holds nothing, as Go's `omitempty` does.
 
 Converters are made once per type from its annotations and kept. See `minidocker.spec`.
@@ -138,11 +138,15 @@ def _keys_of(record_type: type) -> list[tuple[str, str, bool]]:
 def _record_reader(record_type: type) -> Reader:
     hints = typing.get_type_hints(record_type)
     plan: list[tuple[str, str, Reader]] = []
+    spellings = {key.lower(): key for _, key, _ in _keys_of(record_type)}
+    exact = frozenset(spellings.values())
 
     def read(value: Json, where: str) -> Any:
         if not plan:  # filled on first use, so that records may contain themselves
             plan.extend((name, key, _reader_of(hints[name])) for name, key, _ in _keys_of(record_type))
         document = _expect(dict, value, where)
+        if not document.keys() <= exact:
+            document = {spellings[k.lower()]: v for k, v in document.items() if k not in exact and k.lower() in spellings} | document
         prefix = f"{where}." if where else ""
         found = {n: inner(document[k], prefix + k) for n, k, inner in plan if document.get(k) is not None}
         try:

@@ -161,6 +161,18 @@ def test_named_volume_outlives_its_containers(server: Server) -> None:
     server.run("volume", "rm", volume)
 
 
+def test_subpath_of_a_volume_is_mounted_and_a_link_cannot_lead_out_of_the_volume(server: Server) -> None:
+    """Two applications share one volume, each its own part; a link that one of them leaves means nothing outside."""
+    volume = server.new_name()
+    server.run("run", "--rm", "-v", f"{volume}:/data", "toolbox", "sh", "-c", "mkdir -p /data/a/b; echo part > /data/a/b/f; ln -s /etc /data/out")
+    mount = f"type=volume,source={volume},target=/mnt,volume-subpath="
+    assert server.run("run", "--rm", "--mount", mount + "a/b", "toolbox", "cat", "/mnt/f").stdout == "part\n"
+    assert server.run("run", "--rm", "--mount", mount + "a/b/f", "toolbox", "cat", "/mnt").stdout == "part\n"
+    assert server.run("run", "--rm", "--mount", mount + "out", "toolbox", "ls", "/mnt").returncode != 0
+    assert "relative path" in server.run("run", "--rm", "--mount", mount + "../..", "toolbox", "ls", "/mnt").stderr
+    server.run("volume", "rm", volume)
+
+
 def test_new_volume_begins_with_the_images_files(server: Server) -> None:
     """An empty volume over a directory of the image is filled with what is there."""
     volume = server.new_name()
@@ -326,6 +338,16 @@ def test_restart_policy_starts_again_until_the_count(server: Server) -> None:
     server.run("rm", "-f", name)
     assert logs == "run\n" * 3
     assert info["RestartCount"] == 2
+
+
+def test_wait_returns_though_the_policy_starts_the_container_again(server: Server) -> None:
+    """Whoever waits for an exit gets it; `rm` without force then says that the container has to be stopped."""
+    name = server.new_name()
+    server.run("run", "-d", "--name", name, "--restart", "always", "toolbox", "sh", "-c", "sleep 0.3; exit 3")
+    assert server.run("wait", name).stdout == "3\n"
+    refused = server.run("rm", name)
+    assert (refused.returncode, "stop the container before" in refused.stderr) == (1, True)
+    server.run("rm", "-f", name)
 
 
 def test_explain_shows_the_servers_own_plan(server: Server) -> None:

@@ -128,3 +128,9 @@ def test_image_config_keeps_the_lower_case_names_of_the_specification() -> None:
     assert document["rootfs"] == {"type": "layers", "diff_ids": ["sha256:0"]}
     assert document["history"] == [{"created_by": "RUN x", "empty_layer": True}]
     assert read_record(ImageConfig, document) == config
+
+
+def test_reading_does_not_mind_the_case_of_letters_but_prefers_the_exact_key() -> None:
+    """Go's decoder, and so every Docker server, takes `detachKeys` for `DetachKeys`; clients have come to rely on it."""
+    assert read_record(HostConfig, {"cpushares": 7, "MEMORY": 8}) == HostConfig(cpu_shares=7, memory=8)
+    assert read_record(HostConfig, {"memory": 1, "Memory": 2}) == HostConfig(memory=2)
