@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minidocker.codec.tar import Kind
-from minidocker.image.toolbox import gather_toolbox
+from minidocker.builtin.toolbox import gather_toolbox
 from minidocker.kernel.flags import Clone
 from minidocker.kernel.namespaces import unshare
 from minidocker.kernel.netlink import open_route_socket, set_loopback_up

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from minidocker.api import container_streams, containers, disk_usage, exec, images, networks, system, teaching, volumes
+from minidocker.api import container_streams, containers, disk_usage, exec, files, images, networks, system, teaching, volumes
 from minidocker.api.request import Request
 from minidocker.api.response import Response, json_response
 from minidocker.api.router import Handler, Route
@@ -49,8 +49,8 @@ _SWARM_PATHS: Final = (
 
 _UNSERVED_PATHS: Final = (
     "HEAD /containers/{id}/archive", "GET /containers/{id}/archive", "PUT /containers/{id}/archive",
-    "GET /containers/{id}/attach/ws", "GET /containers/{id}/changes", "GET /containers/{id}/export",
-    "POST /commit", "POST /build", "POST /build/prune",
+    "GET /containers/{id}/attach/ws",
+    "POST /build", "POST /build/prune",
     "POST /build/cancel", "POST /session", "POST /grpc", "GET /images/search", "POST /images/{name...}/push",
     "GET /distribution/{name...}/json", "POST /networks/create", "POST /networks/{id}/connect",
     "POST /networks/{id}/disconnect", "PUT /volumes/{name}", "GET /plugins/privileges", "POST /plugins/pull",
@@ -70,6 +70,7 @@ ROUTES: Final = (
     *containers.ROUTES,
     *container_streams.ROUTES,
     *exec.ROUTES,
+    *files.ROUTES,
     *images.ROUTES,
     *volumes.ROUTES,
     *networks.ROUTES,

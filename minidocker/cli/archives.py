@@ -1,4 +1,4 @@
-"""`load`, `save` and `import`: images as tar files. Acts; whatever the size, one chunk is in memory. Chapter 14."""
+"""`load`, `save`, `import` and `export`: images and containers as tar files. Acts; whatever the size, one chunk is in memory. Chapter 14."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from minidocker.cli.flags import Options
     from minidocker.cli.session import Session
 
-__all__ = ["IMPORT", "LOAD", "SAVE"]
+__all__ = ["EXPORT", "IMPORT", "LOAD", "SAVE"]
 
 
 def _open(path: str) -> BinaryIO:
@@ -55,15 +55,26 @@ def load(session: Session, options: Options) -> int:
 
 def save(session: Session, options: Options) -> int:
     """Write images into an archive."""
+    return receive(session, options, "image", "/images/get", {"names": options.arguments})
+
+
+def export(session: Session, options: Options) -> int:
+    """Write all files of a container into an archive."""
+    return receive(session, options, "container", f"/containers/{options.arguments[0]}/export", {})
+
+
+def receive(session: Session, options: Options, what: str, path: str, query: dict[str, str | list[str]]) -> int:
+    """Write the archive at *path* to the file that `--output` names, or to standard output."""
     output = options.text("output")
     if not output and os.isatty(1):
-        raise InvalidParameter("cowardly refusing to save to a terminal. Use the -o flag or redirect")
-    answer = session.client().open("GET", "/images/get", {"names": options.arguments})
+        verb = "save" if what == "image" else "export"
+        raise InvalidParameter(f"cowardly refusing to {verb} to a terminal. Use the -o flag or redirect")
+    answer = session.client().open("GET", path, query)
     if not output:
         for piece in answer.iterate():
             sys.stdout.buffer.write(piece)
         return 0
-    # A name of its own until it is whole: an interrupted save leaves no half archive under the wanted name.
+    # A name of its own until it is whole: an interruption leaves no half archive under the wanted name.
     partial = f"{output}.partial-{os.getpid()}"
     try:
         with open(partial, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
@@ -71,7 +82,8 @@ def save(session: Session, options: Options) -> int:
                 file.write(piece)
         os.replace(partial, output)
     except OSError as error:
-        raise HostError(f"failed to save image: `{output}`: {(error.strerror or str(error)).lower()}") from error
+        verb = "save image" if what == "image" else "export container"
+        raise HostError(f"failed to {verb}: `{output}`: {(error.strerror or str(error)).lower()}") from error
     finally:
         if os.path.exists(partial):
             os.unlink(partial)
@@ -115,6 +127,13 @@ SAVE = Command(
     save,
     (Flag("output", STRING, "Write to a file, instead of STDOUT", short="o"),),
     minimum=1,
+)
+EXPORT = Command(
+    "[OPTIONS] CONTAINER",
+    export,
+    (Flag("output", STRING, "Write to a file, instead of STDOUT", short="o"),),
+    minimum=1,
+    maximum=1,
 )
 IMPORT = Command(
     "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",

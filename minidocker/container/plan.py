@@ -193,8 +193,8 @@ def _plan_root(record: ContainerRecord, around: Surroundings) -> Iterator[Step]:
         own = posixpath.relpath(around.directory, around.layers_directory)  # all names together must fit in one page
         yield Mount(
             source="overlay", target=root, fstype="overlay", host_target=True, cwd=around.layers_directory,
-            data=f"lowerdir={lower},upperdir={own}/upper,workdir={own}/work",
-            why="the image's layers, read-only and shared, under one writable directory of this container",
+            data=f"lowerdir={lower},upperdir={own}/upper,workdir={own}/work,redirect_dir=off,metacopy=off,index=off",
+            why="the image's layers, read-only and shared, under one writable directory that holds every change as a file",
         )  # fmt: skip
     else:
         yield Mount(

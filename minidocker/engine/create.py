@@ -16,9 +16,10 @@ from minidocker.container.record import ContainerRecord
 from minidocker.engine.engine import Engine, hasten_moves, now, publish_container_event
 from minidocker.engine.images import require_image
 from minidocker.engine.mounts import resolve_mounts
-from minidocker.errors import InvalidParameter, NotSupported
+from minidocker.errors import HostError, InvalidParameter, NotSupported
 from minidocker.ids import short_id
-from minidocker.image.copy import copy_layers
+from minidocker.kernel.copy import copy_stack
+from minidocker.kernel.overlay import open_trees
 from minidocker.spec.container import DEFAULT_SHM_BYTES, ContainerConfig, CreateRequest, HostConfig, LogConfig, RestartPolicy
 
 __all__ = ["compose_record", "create_container", "merge_config", "remove_anonymous_volumes"]
@@ -87,7 +88,12 @@ def _make_directory(engine: Engine, record: ContainerRecord) -> None:
             (directory / name).mkdir(mode=0o755)
     else:
         (directory / "rootfs").mkdir(mode=0o755)
-        copy_layers(engine.data_root / "layers", record.layers, directory / "rootfs")
+        layers = [engine.images.content.layers / name for name in reversed(record.layers)]
+        try:
+            with open_trees(layers) as fds, open_trees([directory / "rootfs"]) as (target_fd,):
+                copy_stack(fds, target_fd)
+        except OSError as error:
+            raise HostError(f"copy the image's layers to `{directory}`: {error.strerror}") from error
 
 
 def remove_anonymous_volumes(engine: Engine, record: ContainerRecord) -> None:

@@ -19,7 +19,7 @@ from minidocker.codec.tar import ByteSource
 from minidocker.engine.events import Event
 from minidocker.errors import InvalidParameter, NotSupported
 from minidocker.image.archive import Selection, load_archive, render_archive
-from minidocker.image.builtin import find_built_in, make_built_in
+from minidocker.builtin.images import find_built_in, make_built_in
 from minidocker.image.importer import ImportRequest, import_archive
 from minidocker.image.store import ImageRecord, ImageStore, no_such_image
 from minidocker.reference.reference import InvalidReference, Reference, parse_reference

@@ -20,7 +20,7 @@ from minidocker.engine.wait import ExitResult, resolve_waiters, wait_container
 from minidocker.errors import Conflict, HostError, InvalidParameter, NotModified
 
 __all__ = [
-    "kill_container", "kill_handle", "parse_signal", "pause_container", "restart_container", "stop_container",
+    "freeze_handle", "kill_container", "kill_handle", "parse_signal", "pause_container", "restart_container", "stop_container",
     "stop_handle", "unpause_container",
 ]  # fmt: skip
 
@@ -68,7 +68,7 @@ def kill_handle(engine: Engine, handle: Handle, number: signal.Signals) -> None:
     if handle.link is not None:
         handle.link.tell(Kill(signal=int(number)))
     if number == signal.SIGKILL and handle.record.state.status is Status.PAUSED:
-        _freeze(engine, handle, frozen=False)
+        freeze_handle(engine, handle, frozen=False)
     publish_container_event(engine, handle, "kill", signal=str(int(number)))
 
 
@@ -111,7 +111,7 @@ def stop_handle(engine: Engine, handle: Handle, *, timeout_s: int | None, signal
             _remember_manual_stop(handle)
             kill_handle(engine, handle, number)
             if handle.record.state.status is Status.PAUSED:
-                _freeze(engine, handle, frozen=False)
+                freeze_handle(engine, handle, frozen=False)
     if _wait_until_stopped(engine, handle, timeout_s):
         return
     with handle.lock:
@@ -170,7 +170,7 @@ def pause_container(engine: Engine, reference: str) -> None:
             raise Conflict(f"container {handle.record.id} is already paused")
         if not handle.record.state.running:
             raise Conflict(f"container {handle.record.id} is not running")
-        _freeze(engine, handle, frozen=True)
+        freeze_handle(engine, handle, frozen=True)
         stop_health(handle)
         handle.save(move_state(handle.record, Status.PAUSED))
         publish_container_event(engine, handle, "pause")
@@ -186,13 +186,13 @@ def unpause_container(engine: Engine, reference: str) -> None:
     with handle.lock:
         if handle.record.state.status is not Status.PAUSED:
             raise Conflict(f"container {handle.record.id} is not paused")
-        _freeze(engine, handle, frozen=False)
+        freeze_handle(engine, handle, frozen=False)
         handle.save(move_state(handle.record, Status.RUNNING))
         start_health(engine, handle, resumed=True)
         publish_container_event(engine, handle, "unpause")
 
 
-def _freeze(engine: Engine, handle: Handle, *, frozen: bool) -> None:
+def freeze_handle(engine: Engine, handle: Handle, *, frozen: bool) -> None:
     """Write the freezer's file and wait until the kernel says it is done; see cgroups(7)."""
     layout, name = engine.layout, group_name(handle.record)
     if layout.version == 2:

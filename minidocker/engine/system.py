@@ -16,7 +16,7 @@ from minidocker import API_VERSION, MIN_API_VERSION, VERSION
 from minidocker.container.logs import format_time
 from minidocker.container.record import ContainerRecord, Status
 from minidocker.ids import compute_digest
-from minidocker.image.builtin import go_architecture
+from minidocker.spec.image import go_architecture
 from minidocker.spec.record import Json
 
 if TYPE_CHECKING:

@@ -8,14 +8,15 @@ Reading order:
 
 - `layer`: the identity of a layer on top of others (ChainID), and its directory
 - `extract`: a layer's archive becomes files, on directory descriptors, never by path
-- `copy`: stacked layers become one plain tree, for hosts without overlayfs
+- `diff`: what a container changed in its image's files
+- `pack`: changes, or a whole tree, become an archive
+- `commit`: an image with one more layer
 - `compression`: which compression a stream has, found out from its first bytes
 - `layout`: the OCI image layout on disk: blobs and the index
 - `ingest`: how new content enters the store: temporary name, check, rename; or nothing at all
 - `store`: the images by id, name and prefix; tags; removal
 - `archive`: `docker save` and `docker load`
 - `importer`: `docker import`
-- `builtin`: the images `hello` and `toolbox`, which need no network
 
 Chapter 3.
 """

@@ -25,7 +25,6 @@ from minidocker.codec.tar import (
     END_OF_ARCHIVE, ByteSource, InvalidArchive, Kind, TarEntry, TarReader, render_header, render_padding,
 )  # fmt: skip
 from minidocker.errors import HostError, NotSupported
-from minidocker.image.builtin import go_architecture
 from minidocker.image.compression import open_decompressed, sniff_compression
 from minidocker.image.content import MAX_DOCUMENT_BYTES
 from minidocker.image.ingest import ChunkSource, Ingest, SpooledFile
@@ -33,6 +32,7 @@ from minidocker.image.store import NAME_ANNOTATION, TAG_ANNOTATION, ImageRecord,
 from minidocker.reference.reference import InvalidReference, Reference, parse_reference
 from minidocker.spec.image import (
     DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Index, Manifest, Platform,
+    go_architecture,
 )  # fmt: skip
 from minidocker.spec.record import Json, json_key, read_record, render_record
 

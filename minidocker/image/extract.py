@@ -23,17 +23,18 @@ import os
 import stat
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
 from minidocker.codec.tar import InvalidArchive, Kind, TarEntry, TarReader
 from minidocker.errors import HostError, InvalidParameter, MinidockerError
+from minidocker.kernel.overlay import OPAQUE_XATTRS, OPEN_DIRECTORY, open_below, remove_tree
 
-__all__ = ["OPAQUE_XATTR", "UnsafeEntry", "extract_layer", "remove_tree"]
+__all__ = ["OPAQUE_XATTR", "UnsafeEntry", "extract_layer"]
 
-OPAQUE_XATTR: Final = "trusted.overlay.opaque"
+OPAQUE_XATTR: Final = OPAQUE_XATTRS[0]
 """Marks a directory that hides what is below it; only a process with CAP_SYS_ADMIN may set it."""
 
 WHITEOUT_PREFIX: Final = b".wh."
@@ -47,7 +48,6 @@ MAX_OPEN_DIRECTORIES: Final = 64
 MAX_DEPTH: Final = 255
 """Levels of directories. The kernel has no limit below an open directory; what walks the tree later recurses."""
 
-_OPEN_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -258,7 +258,7 @@ class _Extractor:
         parent, _, name = path.rpartition(b"/")
         parent_fd = self._require_directory(parent)
         try:
-            fd = os.open(name, _OPEN_DIRECTORY, dir_fd=parent_fd)
+            fd = os.open(name, OPEN_DIRECTORY, dir_fd=parent_fd)
         except (FileNotFoundError, NotADirectoryError):
             fd = self._make_implied(path, parent_fd, name)
         return self._keep_open(path, fd)
@@ -276,14 +276,14 @@ class _Extractor:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), status.st_mode)
         self._make_directory(path, parent_fd, name)
         self._directories[path] = self._inherit(path)
-        return os.open(name, _OPEN_DIRECTORY, dir_fd=parent_fd)
+        return os.open(name, OPEN_DIRECTORY, dir_fd=parent_fd)
 
     def _find_directory(self, path: bytes) -> int:
         """Return an open directory that must exist."""
         if not path or path in self._open:
             return self._require_directory(path)
         parent, _, name = path.rpartition(b"/")
-        return self._keep_open(path, os.open(name, _OPEN_DIRECTORY, dir_fd=self._find_directory(parent)))
+        return self._keep_open(path, os.open(name, OPEN_DIRECTORY, dir_fd=self._find_directory(parent)))
 
     def _keep_open(self, path: bytes, fd: int) -> int:
         self._open[path] = fd
@@ -296,7 +296,7 @@ class _Extractor:
         """Return the attributes that a directory has in the layers below, or those of an ordinary directory."""
         for lower_fd in self._lower_fds:
             try:
-                fd = _open_below(lower_fd, path)
+                fd = open_below(lower_fd, path.split(b"/") if path else ())
             except FileNotFoundError:
                 continue
             except OSError:  # a whiteout, a file or a link: nothing below it counts
@@ -380,29 +380,3 @@ def _set_xattr(where: int | bytes, key: bytes, value: bytes) -> None:
         # Docker goes on too: labels of another system's security module do not make a layer unusable.
         if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL):
             raise
-
-
-def _open_below(root_fd: int, path: bytes) -> int:
-    """Open a directory below *root_fd*, through no symbolic link."""
-    with ExitStack() as stack:
-        fd = os.dup(root_fd)
-        for name in path.split(b"/") if path else ():
-            stack.callback(os.close, fd)
-            fd = os.open(name, _OPEN_DIRECTORY, dir_fd=fd)
-        return fd
-
-
-def remove_tree(parent_fd: int, name: bytes) -> None:
-    """Remove a directory and everything in it, following nothing."""
-    fd = os.open(name, _OPEN_DIRECTORY, dir_fd=parent_fd)
-    try:
-        for child in os.listdir(fd):
-            child_name = os.fsencode(child)
-            try:
-                os.unlink(child_name, dir_fd=fd)
-            except IsADirectoryError:
-                remove_tree(fd, child_name)
-    finally:
-        os.close(fd)
-    with suppress(FileNotFoundError):
-        os.rmdir(name, dir_fd=parent_fd)

@@ -17,13 +17,13 @@ from typing import Final
 
 from minidocker.codec.tar import ByteSource, InvalidArchive
 from minidocker.errors import InvalidParameter
-from minidocker.image.builtin import go_architecture
+from minidocker.image.commit import compose_config
 from minidocker.image.compression import open_decompressed
 from minidocker.image.ingest import describe_layer
 from minidocker.image.store import ImageRecord, ImageStore, render_json
 from minidocker.reference.reference import Reference
 from minidocker.spec.container import ContainerConfig
-from minidocker.spec.image import History, ImageConfig, RootFS
+from minidocker.spec.image import History, Platform, go_architecture
 from minidocker.spec.record import render_record
 
 __all__ = ["ImportRequest", "apply_changes", "import_archive"]
@@ -58,11 +58,9 @@ def import_archive(store: ImageStore, stream: ByteSource, request: ImportRequest
         if not layer.size:
             raise InvalidArchive("import: the archive is empty", hint="give a tar archive of a root file system")
         ingest.keep(layer)
-        image = ImageConfig(
-            architecture=architecture or go_architecture(host_platform.machine()), os=os_name, variant=variant,
-            created=created, config=config, rootfs=RootFS(diff_ids=(layer.digest,)),
-            history=(History(created=created, comment=request.comment),),
-        )  # fmt: skip
+        machine = Platform(architecture=architecture or go_architecture(host_platform.machine()), os=os_name, variant=variant)
+        history = History(created=created, comment=request.comment)
+        image = compose_config(None, config=config, history=history, diff_id=layer.digest, platform=machine)
         names = (request.name,) if request.name else ()
         return store.commit(ingest, config=render_json(render_record(image)), layers=(describe_layer(layer),), names=names)
 

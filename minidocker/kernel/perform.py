@@ -21,7 +21,7 @@ from typing import NoReturn, Protocol, assert_never
 
 from minidocker.codec.ebpf import assemble_device_program, parse_device_rule
 from minidocker.kernel import bpf, capabilities, mount, namespaces, netlink, process, seccomp, terminal
-from minidocker.kernel.copy import copy_tree_contents
+from minidocker.kernel.copy import copy_stack
 from minidocker.kernel.flags import Clone, Ms
 from minidocker.kernel.steps import (
     Actor, AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LimitDevices, LoadSeccomp,
@@ -229,7 +229,7 @@ def _populate_volume(step: PopulateVolume, context: InitContext) -> None:
         target = os.open(step.volume, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if not os.listdir(target):
-                copy_tree_contents(source, target)
+                copy_stack((source,), target)
         finally:
             os.close(source)
             os.close(target)

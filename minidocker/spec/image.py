@@ -16,8 +16,16 @@ from minidocker.spec.record import json_key
 __all__ = [
     "DOCKER_CONFIG", "DOCKER_INDEX", "DOCKER_LAYER_GZIP", "DOCKER_MANIFEST", "OCI_CONFIG", "OCI_INDEX", "OCI_LAYER",
     "OCI_LAYER_GZIP", "OCI_LAYER_ZSTD", "OCI_MANIFEST", "Descriptor", "History", "ImageConfig", "Index", "Manifest",
-    "Platform", "RootFS",
+    "Platform", "RootFS", "go_architecture",
 ]  # fmt: skip
+
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386", "i386": "386"}
+
+
+def go_architecture(machine: str) -> str:
+    """Return the name that images use for what uname(2) calls *machine*."""
+    return _ARCHITECTURES.get(machine, machine)
+
 
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-CONCEPTS = ("reference", "image", "registry", "dockerfile", "build", "cgroup", "network", "volume", "container", "simulator")
+CONCEPTS = ("reference", "image", "builtin", "registry", "dockerfile", "build", "cgroup", "network", "volume", "container", "simulator")
 """Packages that explain one thing each; they are strangers to each other, save for the exceptions below."""
 
 LEVELS: dict[str, frozenset[str]] = {
@@ -26,6 +26,8 @@ LEVELS: dict[str, frozenset[str]] = {
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("container.monitor", "network"): "the port proxy must outlive the server, and only the monitor does",
     ("image", "reference"): "an image's names are references; the store is keyed by them",
+    ("builtin", "image"): "a built-in image is made and stored like any other",
+    ("builtin", "reference"): "it has a name",
     ("cli.daemon", "api"): "the same executable is client and server; imported when it becomes the server",
     ("cli.daemon", "engine"): "the server's options and default places",
     ("cli.autostart", "engine"): "where a server started in the background puts its log; a pure table",

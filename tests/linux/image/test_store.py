@@ -26,11 +26,12 @@ from minidocker.engine.images import (
     save_images, tag_image,
 )  # fmt: skip
 from minidocker.errors import Conflict, HostError, InvalidParameter, MinidockerError, NotFound, NotSupported
-from minidocker.image.copy import copy_layers
+from minidocker.kernel.copy import copy_stack
 from minidocker.image.importer import ImportRequest, import_archive
 from minidocker.image.store import ImageStore
-from minidocker.image.toolbox import gather_toolbox
+from minidocker.builtin.toolbox import gather_toolbox
 from minidocker.kernel.flags import Mnt, Ms
+from minidocker.kernel.overlay import open_trees
 from minidocker.kernel.mount import mount, umount2
 from minidocker.reference import parse_reference
 from minidocker.spec.container import ContainerConfig, HostConfig
@@ -400,7 +401,8 @@ def test_plain_copy_shows_what_overlayfs_shows(engine: Engine, tmp_path: Path, l
     root, directory = tmp_path / "plain", engine.images.content.layers
     for name in ("plain", "upper", "work", "merged"):
         (tmp_path / name).mkdir()
-    copy_layers(directory, names, root)
+    with open_trees([directory / name for name in reversed(names)]) as fds, open_trees([root]) as (root_fd,):
+        copy_stack(fds, root_fd)
     lower = ":".join(str(directory / name) for name in reversed(names))
     data = f"lowerdir={lower},upperdir={tmp_path}/upper,workdir={tmp_path}/work"
     try:

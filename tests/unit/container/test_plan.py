@@ -98,7 +98,7 @@ def test_layers_are_stacked_with_the_newest_first() -> None:
     steps = _plan(_record())
     overlay = steps[_position(steps, Mount, fstype="overlay")]
     assert isinstance(overlay, Mount)
-    assert overlay.data == "lowerdir=b:a,upperdir=../c/upper,workdir=../c/work"
+    assert overlay.data == "lowerdir=b:a,upperdir=../c/upper,workdir=../c/work,redirect_dir=off,metacopy=off,index=off"
     assert overlay.cwd == "/l"
 
 

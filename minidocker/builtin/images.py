@@ -11,17 +11,18 @@ import platform
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from minidocker.builtin.toolbox import TreeFile, gather_toolbox
 from minidocker.codec.elf import render_greeting_program
 from minidocker.codec.tar import END_OF_ARCHIVE, Kind, TarEntry, render_header, render_padding
+from minidocker.image.commit import compose_config
 from minidocker.image.ingest import ChunkSource, describe_layer
 from minidocker.image.store import ImageRecord, ImageStore, render_json
-from minidocker.image.toolbox import TreeFile, gather_toolbox
 from minidocker.reference.reference import Reference, parse_reference
 from minidocker.spec.container import ContainerConfig
-from minidocker.spec.image import History, ImageConfig, RootFS
+from minidocker.spec.image import History
 from minidocker.spec.record import render_record
 
-__all__ = ["BUILT_IN_NAMES", "find_built_in", "go_architecture", "make_built_in"]
+__all__ = ["BUILT_IN_NAMES", "find_built_in", "make_built_in"]
 
 BUILT_IN_NAMES: Final = ("hello", "toolbox")
 BUILT_IN_CREATED: Final = "2026-01-01T00:00:00Z"
@@ -41,13 +42,6 @@ You see this because four things worked together:
 Now look around inside a container of your own:
   minidocker run --rm -it toolbox sh
 """.lstrip()
-
-_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386", "i386": "386"}
-
-
-def go_architecture(machine: str) -> str:
-    """Return the name that images use for what uname(2) calls *machine*."""
-    return _ARCHITECTURES.get(machine, machine)
 
 
 def find_built_in(reference: str) -> str:
@@ -82,11 +76,8 @@ def _commit(store: ImageStore, tree: Sequence[TreeFile], *, config: ContainerCon
     with store.ingest() as ingest:
         layer = ingest.spool(ChunkSource(_render_tree(tree)))
         ingest.keep(layer)
-        image = ImageConfig(
-            architecture=go_architecture(platform.machine()), created=BUILT_IN_CREATED, config=config,
-            rootfs=RootFS(diff_ids=(layer.digest,)),
-            history=(History(created=BUILT_IN_CREATED, created_by="minidocker", comment=comment),),
-        )  # fmt: skip
+        history = History(created=BUILT_IN_CREATED, created_by="minidocker", comment=comment)
+        image = compose_config(None, config=config, history=history, diff_id=layer.digest)
         content = render_json(render_record(image))
         return store.commit(ingest, config=content, layers=(describe_layer(layer),), names=(name,))
 
