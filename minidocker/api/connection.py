@@ -21,7 +21,7 @@ from typing import Final
 from minidocker.api.application import Application
 from minidocker.api.listener import Listener
 from minidocker.api.pump import pump
-from minidocker.api.response import Hijack, Response, StreamResponse, error_response
+from minidocker.api.response import FileResponse, Hijack, Response, StreamResponse, error_response
 from minidocker.api.streams import wait_until_read
 from minidocker.codec import http1
 from minidocker.codec.frames import encode_frame
@@ -86,6 +86,9 @@ class _Connection:
         if isinstance(answer, StreamResponse):
             return self._send_stream(answer, close=not stay) and body.drain() and stay
         stay = stay and not body.is_unwanted
+        if isinstance(answer, FileResponse):
+            self._send_file(answer, close=not stay)
+            return body.drain() and stay
         self.send_response(answer, close=not stay)
         return body.drain() and stay
 
@@ -99,6 +102,16 @@ class _Connection:
         if close:
             headers.append(("Connection", "close"))
         self.client.sendall(http1.render_response(answer.status, headers) + (b"" if self._head_only else answer.body))
+
+    def _send_file(self, answer: FileResponse, *, close: bool) -> None:
+        """Send a piece of a file."""
+        headers = [*self._headers, *answer.headers, ("Date", _http_date(int(time.time()))), ("Content-Length", str(answer.size))]
+        if close:
+            headers.append(("Connection", "close"))
+        with open(answer.path, "rb") as file:
+            self.client.sendall(http1.render_response(answer.status, headers))
+            if answer.size and not self._head_only and self.client.sendfile(file, answer.offset, answer.size) < answer.size:
+                raise ConnectionError("the file became shorter while it was sent")  # the length has gone out: break off
 
     def _send_stream(self, answer: StreamResponse, *, close: bool) -> bool:
         """Send an answer piece by piece; whether the connection is still good."""

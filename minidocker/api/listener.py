@@ -12,7 +12,7 @@ import grp
 import os
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -44,14 +44,18 @@ class Listener:
     path: str = ""
     """The socket file, removed at the end; empty for TCP."""
     tls: ssl.SSLContext | None = None
+    is_public: bool = False
+    """Whether what answers here is meant for everybody who can reach it, as a registry is."""
 
     @property
     def checks_host(self) -> bool:
         """Whether `Host` must be an address: a web page can point a name of its own at our loopback."""
-        return not self.path and self.tls is None
+        return not self.path and self.tls is None and not self.is_public
 
 
-def open_listener(address: str, *, tls: ssl.SSLContext | None = None, allow_plain_tcp: bool = False) -> Listener:
+def open_listener(
+    address: str, *, tls: ssl.SSLContext | None = None, allow_plain_tcp: bool = False, is_public: bool = False
+) -> Listener:
     """Return a listener on *address*: `unix://PATH` or `tcp://HOST[:PORT]`.
 
     Raises:
@@ -64,7 +68,7 @@ def open_listener(address: str, *, tls: ssl.SSLContext | None = None, allow_plai
     if scheme == "unix" and separator and rest:
         return _open_unix(address, rest)
     if scheme == "tcp" and separator:
-        return _open_tcp(rest, tls=tls, allow_plain_tcp=allow_plain_tcp)
+        return replace(_open_tcp(rest, tls=tls, allow_plain_tcp=allow_plain_tcp or is_public), is_public=is_public)
     raise InvalidParameter(f"listen on `{address}`: expected `unix://PATH` or `tcp://HOST[:PORT]`")
 
 

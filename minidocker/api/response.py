@@ -1,6 +1,6 @@
-"""The three kinds of answers: a whole body, a body that grows, and a connection that stops being HTTP.
+"""The kinds of answers: a whole body, a file, a body that grows, and a connection that stops being HTTP.
 
-Pure. `Response` is known before it is sent. `StreamResponse` sends its head at once and each piece as it comes: progress,
+Pure. `Response` is known before it is sent. `FileResponse` is a file of any size. `StreamResponse` sends its head at once and each piece as it comes: progress,
 logs, events, and `wait`, whose head a client must see before it starts the container. `Hijack` gives the client's socket
 away: to the monitor of a container, for attach and exec.
 
@@ -19,7 +19,7 @@ from minidocker import API_VERSION, VERSION
 from minidocker.spec.record import Json
 
 __all__ = [
-    "COMMON_HEADERS", "JSON_TYPE", "MULTIPLEXED_TYPE", "NO_CONTENT", "RAW_TYPE", "Answer", "Hijack", "Response",
+    "COMMON_HEADERS", "JSON_TYPE", "MULTIPLEXED_TYPE", "NO_CONTENT", "RAW_TYPE", "Answer", "FileResponse", "Hijack", "Response",
     "StreamResponse", "error_response", "json_response", "render_json", "stream_type", "text_response",
 ]  # fmt: skip
 
@@ -68,7 +68,18 @@ class Hijack:
     """Whether output is bare, not in frames."""
 
 
-Answer = Response | StreamResponse | Hijack
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileResponse:
+    """A piece of a file, which the kernel copies to the socket by itself (see sendfile(2))."""
+
+    path: str
+    offset: int
+    size: int
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Answer = Response | StreamResponse | FileResponse | Hijack
 
 NO_CONTENT: Final = Response(status=204)
 """Done, and nothing to say."""

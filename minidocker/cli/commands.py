@@ -26,6 +26,7 @@ GROUPS = {
     "container": "Manage containers",
     "image": "Manage images",
     "network": "Manage networks",
+    "registry": "Serve a registry of one's own",
     "system": "Manage the engine",
     "volume": "Manage volumes",
 }
@@ -78,6 +79,8 @@ ENTRIES = (
     Entry("volumes", "VOLUME_RM", "Remove one or more volumes", "volume rm", "volume remove"),
     Entry("networks", "NETWORK_LS", "List networks", "network ls", "network list"),
     Entry("daemon", "DAEMON", "Start or stop the server", "daemon"),
+    Entry("registry", "REGISTRY_SERVE", "Serve a registry", "registry serve"),
+    Entry("registry", "REGISTRY_GC", "Remove what no manifest of a registry needs", "registry gc"),
     Entry("doctor", "DOCTOR", "Say what this machine offers for containers, and what it lacks", "doctor"),
 )  # fmt: skip
 """Every command, the common ones first."""
