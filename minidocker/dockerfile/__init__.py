@@ -1,0 +1,18 @@
+"""The language of Dockerfiles: text becomes values, and nothing is done yet.
+
+Rule: pure, and every mistake has a place (`DockerfileError`: line, column, caret, suggestion). The order to read them in:
+
+- `instructions`: a file, its stages, the 18 instructions with their flags
+- `mistake`: errors that point at their cause
+- `expand`: quotes and variables, at the time when the builder comes to an instruction
+
+Chapter 9.
+"""
+
+from minidocker.dockerfile.expand import expand_instruction, expand_word, expand_words
+from minidocker.dockerfile.instructions import Dockerfile, Instruction, Stage
+from minidocker.dockerfile.mistake import DockerfileError, locate
+
+__all__ = [
+    "Dockerfile", "DockerfileError", "Instruction", "Stage", "expand_instruction", "expand_word", "expand_words", "locate",
+]  # fmt: skip

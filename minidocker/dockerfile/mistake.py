@@ -1,0 +1,72 @@
+"""A mistake in a Dockerfile: what is wrong, where it stands, and what was probably meant.
+
+The first line of the message is BuildKit's, word for word where BuildKit has one, because people search for it; then come the
+line with a caret under the culprit. Whoever finds a mistake names the culprit's text; its column is looked up here, so that
+the parser keeps no books for the case that goes well. Pure. Chapter 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from minidocker.dockerfile.instructions import NO_SPAN, Span
+from minidocker.errors import InvalidParameter
+
+__all__ = ["DockerfileError", "find_suggestion", "locate", "render_excerpt"]
+
+
+class DockerfileError(InvalidParameter):
+    """What stands in a Dockerfile cannot be understood or carried out."""
+
+    def __init__(self, message: str, *, hint: str = "", culprit: str = "") -> None:
+        """Keep what is wrong; *culprit* is the text to point at, as it was written."""
+        super().__init__(message, hint=hint)
+        self.culprit = culprit
+        self.span = NO_SPAN
+        self.column = 0
+        """Counted from 1; 0 while the place is not known."""
+        self.excerpt = ""
+
+    def __str__(self) -> str:
+        """Message and hint on the first line, the excerpt below it."""
+        text = f"{self.message} ({self.hint})" if self.hint else self.message
+        return f"{text}\n{self.excerpt}" if self.excerpt else text
+
+
+def locate(error: DockerfileError, span: Span, lines: Sequence[str], *, prefix: str = "") -> DockerfileError:
+    """Give *error* its place in *lines*, unless it has one; *prefix* comes before the message."""
+    if not error.column:
+        error.span = span
+        line, column = _find_culprit(error.culprit, span, lines)
+        error.column = column
+        error.message = prefix + error.message
+        error.excerpt = render_excerpt(lines, line, column, max(1, len(error.culprit)))
+    return error
+
+
+def render_excerpt(lines: Sequence[str], line: int, column: int, width: int = 1) -> str:
+    """Return place, line and caret; nothing of a line longer than a screen is shown that is far from the caret."""
+    text = lines[line - 1] if 0 < line <= len(lines) else ""
+    start = max(0, column - 60)
+    shown = "".join(character if character.isprintable() else " " for character in text[start : start + 120])
+    carets = "^" * max(1, min(width, len(shown) - (column - 1 - start)))
+    margin = " " * len(str(line))
+    return f"Dockerfile:{line}:{column}\n {line} | {shown}\n {margin} | {' ' * (column - 1 - start)}{carets}"
+
+
+def _find_culprit(culprit: str, span: Span, lines: Sequence[str]) -> tuple[int, int]:
+    """Return line and column of *culprit*, or of the first thing in the span if it is not there as such (it was folded)."""
+    for number in range(max(1, span.first), min(span.last, len(lines)) + 1):
+        at = lines[number - 1].find(culprit) if culprit else -1
+        if at >= 0:
+            return number, at + 1
+    first = lines[span.first - 1] if 0 < span.first <= len(lines) else ""
+    return max(1, span.first), len(first) - len(first.lstrip()) + 1
+
+
+def find_suggestion(word: str, known: Iterable[str]) -> str:
+    """Return the one of *known* that *word* probably was to be, as a question; nothing if none is close."""
+    by_folded = {name.lower(): name for name in known}
+    close = get_close_matches(word.lower(), sorted(by_folded), n=1, cutoff=0.6)
+    return f"did you mean {by_folded[close[0]]}?" if close and close[0] != word.lower() else ""
