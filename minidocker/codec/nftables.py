@@ -1,40 +1,27 @@
-"""nf_tables: tables, chains and rules of the kernel's packet filter, as values, as messages and as nft text.
+"""nf_tables: tables, chains and rules of the kernel's packet filter, as values and as nft text.
 
-Pure. A *table* holds *chains*; a *base chain* hangs in one of the hooks through which every packet passes; a *rule* is a
-row of statements, where each match must hold for the next one to run and the last one usually decides. The same values
-are rendered twice: `render_batch` for the kernel, `render_nft` for people, in the words that `nft list ruleset` prints.
+Pure. A *table* holds *chains* and *sets*; a *base chain* hangs in one of the hooks through which every packet passes; a
+*rule* is a row of statements, where each match must hold for the next one to run and the last one usually decides; a set
+is a hash table that rules look things up in, and a *map* is a set whose elements have a value. The same values are
+rendered twice: `minidocker.codec.nft_messages` for the kernel, `render_nft` for people, in the words that `nft list
+ruleset` prints.
 
-In the kernel a statement is a few *expressions* on small registers. `ip daddr 10.0.0.1` is "payload: load 4 bytes at 16
-of the network header into register 1" and "cmp: register 1 equals 0a000001". Attributes are big-endian; register contents
-are in the order of the packet for addresses and ports, and in the machine's own for `meta`, `ct` and `fib`.
-
-Rule: a batch is one transaction; all of it takes effect together or nothing does. See nft(8),
-`<linux/netfilter/nf_tables.h>`. Chapter 18.
+See nft(8). Chapter 18.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import struct
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final, assert_never
 
-from minidocker.codec.netlink import Attributes, Message, Nlm, render_attributes, render_name
-
 __all__ = [
-    "PRIORITIES", "Accept", "Chain", "Counter", "Dnat", "Drop", "Jump", "Masquerade", "MatchAddress", "MatchConnection",
-    "MatchLink", "MatchLocal", "MatchPort", "Rule", "Statement", "Table", "delete_table_messages", "render_batch",
-    "render_nft", "replace_table_messages",
+    "CONNECTION_STATES", "FIELDS", "FIELD_TYPES", "HOOKS", "LINK_NAME_BYTES", "POLICIES", "PRIORITIES", "PROTOCOLS", "Accept",
+    "Chain", "Counter", "DnatMap", "Drop", "ElementSet", "Elements", "Field", "FieldType", "Jump", "Masquerade", "MatchAddress",
+    "MatchConnection", "MatchFamily", "MatchLink", "MatchLocal", "MatchSet", "MatchTranslated", "Rule", "Statement", "Table",
+    "family_of", "render_nft",
 ]  # fmt: skip
-
-AF_INET: Final = 2
-NFPROTO_IPV4: Final = 2
-SUBSYSTEM: Final = 10
-"""`NFNL_SUBSYS_NFTABLES`, the upper byte of every message type."""
-BATCH_BEGIN: Final = 16
-BATCH_END: Final = 17
 
 PRIORITIES: Final = {"raw": -300, "dstnat": -100, "filter": 0, "srcnat": 100}
 """nft's names for when a base chain runs, lowest first; destinations are rewritten before the filter, sources after it."""
@@ -47,25 +34,6 @@ CONNECTION_STATES: Final = {"invalid": 1, "established": 2, "related": 4, "new":
 
 LINK_NAME_BYTES: Final = 16
 """A register holds a link's name padded with zero bytes to `IFNAMSIZ`."""
-COMMENT_MAX_BYTES: Final = 128
-"""nft's own limit for the text of a comment."""
-
-
-class Nft(IntEnum):
-    """Message types."""
-
-    NEWTABLE = 0
-    DELTABLE = 2
-    NEWCHAIN = 3
-    NEWRULE = 6
-
-
-class Verdict(IntEnum):
-    """What a rule can decide; from `<linux/netfilter.h>` and `enum nft_verdicts`."""
-
-    DROP = 0
-    ACCEPT = 1
-    JUMP = -3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,19 +48,27 @@ class MatchLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchAddress:
-    """The packet's `saddr` or `daddr` lies in *network* (`172.17.0.0/16`, or one address without a prefix length)."""
+    """The packet's `saddr` or `daddr` lies in *network* (`172.17.0.0/16`, `::1`), whose family is the packet's too."""
 
     direction: str
     network: str
     is_not: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatchPort:
-    """The packet goes to *port* of `tcp`, `udp` or `sctp`."""
+@dataclass(frozen=True, slots=True)
+class MatchFamily:
+    """The packet is of family `ip` or `ip6`: needed where nothing else in the rule says so."""
 
-    protocol: str
-    port: int
+    family: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchSet:
+    """What the packet has in *fields* (names of `FIELDS`) is an element of the set called *set_name*."""
+
+    fields: tuple[str, ...]
+    set_name: str
+    is_not: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +76,11 @@ class MatchConnection:
     """The connection that the packet belongs to is in one of *states*; see `CONNECTION_STATES`."""
 
     states: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchTranslated:
+    """The connection's destination was rewritten when it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,26 +115,29 @@ class Masquerade:
     """Replace the source by the address of the link that the packet leaves by; answers are translated back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dnat:
-    """Replace the destination by *address* and *port*; answers are translated back."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DnatMap:
+    """Replace the destination by the address and port that map *map_name* has for *fields*; without an element, go on."""
 
-    address: str
-    port: int
+    family: str
+    fields: tuple[str, ...]
+    map_name: str
 
 
 Statement = (
     MatchLink
     | MatchAddress
-    | MatchPort
+    | MatchFamily
+    | MatchSet
     | MatchConnection
+    | MatchTranslated
     | MatchLocal
     | Counter
     | Accept
     | Drop
     | Jump
     | Masquerade
-    | Dnat
+    | DnatMap
 )
 """Any part of a rule."""
 
@@ -182,166 +166,66 @@ class Chain:
     """What happens to a packet that no rule decided."""
 
 
+Elements = Mapping[tuple[str, ...], tuple[str, ...]]
+"""Key → value, each a field for every type of its set; the value of a plain set's element is empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElementSet:
+    """A set, or with *data_types* a map; types are nft's (`ifname`, `inet_proto`, …)."""
+
+    name: str
+    key_types: tuple[str, ...]
+    data_types: tuple[str, ...] = ()
+    elements: Elements = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table of family `ip`: a name, and chains that belong to nobody else."""
+    """A table of family `inet`, which sees IPv4 and IPv6: sets and chains that belong to nobody else."""
 
     name: str
     chains: tuple[Chain, ...] = ()
+    sets: tuple[ElementSet, ...] = ()
 
 
-def _be32(number: int) -> bytes:
-    """Return a (possibly negative) 32-bit number as attributes carry it."""
-    return struct.pack(">I", number & 0xFFFFFFFF)
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """A kind of value in registers."""
+
+    number: int
+    """nft's number for it, which only listings need."""
+    size: int
 
 
-def _native(number: int) -> bytes:
-    """Return a 32-bit number as `meta`, `ct` and `fib` leave it in a register."""
-    return struct.pack("=I", number)
+FIELD_TYPES: Final = {
+    "ipv4_addr": FieldType(7, 4), "ipv6_addr": FieldType(8, 16), "inet_proto": FieldType(12, 1), "inet_service": FieldType(13, 2),
+    "ifname": FieldType(41, LINK_NAME_BYTES),
+}  # fmt: skip
 
 
-def _expression(name: str, *attributes: tuple[int, bytes | Attributes]) -> tuple[int, Attributes]:
-    """Return one element of a list of expressions."""
-    return 1, ((1, render_name(name)), (2, attributes))
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Something of a packet: its type, and where it is: a `meta` key, or base and offset of the payload."""
+
+    type: str
+    meta: int = 0
+    base: int = 0
+    offset: int = 0
 
 
-_REGISTER: Final = _be32(1)
-_REGISTER_2: Final = _be32(2)
+FIELDS: Final = {
+    "iifname": Field("ifname", meta=6), "oifname": Field("ifname", meta=7), "meta l4proto": Field("inet_proto", meta=16),
+    "ip saddr": Field("ipv4_addr", base=1, offset=12), "ip daddr": Field("ipv4_addr", base=1, offset=16),
+    "ip6 saddr": Field("ipv6_addr", base=1, offset=8), "ip6 daddr": Field("ipv6_addr", base=1, offset=24),
+    "th dport": Field("inet_service", base=2, offset=2),
+}  # fmt: skip
+"""What rules look up in sets; `th` is the transport header, whichever protocol it is of."""
 
 
-def _compare(value: bytes, *, is_not: bool = False) -> tuple[int, Attributes]:
-    """Register 1 equals *value*, or the rule ends here."""
-    return _expression("cmp", (1, _REGISTER), (2, _be32(1 if is_not else 0)), (3, ((1, value),)))
-
-
-def _load_payload(base: int, offset: int, length: int) -> tuple[int, Attributes]:
-    """Load bytes of the packet; *base* 1 is the network header, 2 the transport header."""
-    return _expression("payload", (1, _REGISTER), (2, _be32(base)), (3, _be32(offset)), (4, _be32(length)))
-
-
-def _mask(mask: bytes) -> tuple[int, Attributes]:
-    """Keep the bits of register 1 that *mask* has."""
-    length = _be32(len(mask))
-    return _expression("bitwise", (1, _REGISTER), (2, _REGISTER), (3, length), (4, ((1, mask),)), (5, ((1, bytes(len(mask))),)))
-
-
-def _load_meta(key: int) -> tuple[int, Attributes]:
-    """Load what is known beside the packet: 6 is the input link's name, 7 the output link's, 16 the protocol."""
-    return _expression("meta", (2, _be32(key)), (1, _REGISTER))
-
-
-def _decide(verdict: Verdict, *, chain: str = "") -> tuple[int, Attributes]:
-    """Write a verdict into register 0, which ends the rule."""
-    target = ((2, render_name(chain)),) if chain else ()
-    return _expression("immediate", (1, _be32(0)), (2, ((2, ((1, _be32(verdict)), *target)),)))
-
-
-def _load_constant(register: bytes, value: bytes) -> tuple[int, Attributes]:
-    """Put *value* into a register."""
-    return _expression("immediate", (1, register), (2, ((1, value),)))
-
-
-def _match_expressions(statement: MatchLink | MatchAddress | MatchPort | MatchConnection) -> Attributes:
-    """Return the expressions of a match."""
-    match statement:
-        case MatchLink():
-            name = statement.name.encode().ljust(LINK_NAME_BYTES, b"\0")
-            return _load_meta(6 if statement.direction == "iifname" else 7), _compare(name, is_not=statement.is_not)
-        case MatchAddress():
-            network = ipaddress.IPv4Network(statement.network)
-            load = _load_payload(1, 12 if statement.direction == "saddr" else 16, 4)
-            masks = (_mask(network.netmask.packed),) if network.prefixlen < 32 else ()
-            return load, *masks, _compare(network.network_address.packed, is_not=statement.is_not)
-        case MatchPort():
-            protocol = bytes((PROTOCOLS[statement.protocol],))
-            return _load_meta(16), _compare(protocol), _load_payload(2, 2, 2), _compare(struct.pack(">H", statement.port))
-        case MatchConnection():
-            bits = sum(CONNECTION_STATES[state] for state in statement.states)
-            load = _expression("ct", (2, _be32(0)), (1, _REGISTER))
-            return load, _mask(_native(bits)), _compare(_native(0), is_not=True)
-        case _:
-            assert_never(statement)
-
-
-def _expressions(statement: Statement) -> Attributes:
-    """Return the expressions that *statement* consists of."""
-    match statement:
-        case MatchLocal():
-            # fib: look the destination (flag 2) up in the routing tables, keep the kind of address (result 3);
-            # kind 2 is RTN_LOCAL
-            return _expression("fib", (3, _be32(2)), (2, _be32(3)), (1, _REGISTER)), _compare(_native(2))
-        case Counter():
-            return (_expression("counter"),)
-        case Accept():
-            return (_decide(Verdict.ACCEPT),)
-        case Drop():
-            return (_decide(Verdict.DROP),)
-        case Jump():
-            return (_decide(Verdict.JUMP, chain=statement.chain),)
-        case Masquerade():
-            return (_expression("masq"),)
-        case Dnat():
-            address = _load_constant(_REGISTER, ipaddress.IPv4Address(statement.address).packed)
-            port = _load_constant(_REGISTER_2, struct.pack(">H", statement.port))
-            kind_and_family = (1, _be32(1)), (2, _be32(NFPROTO_IPV4))
-            registers = (3, _REGISTER), (4, _REGISTER), (5, _REGISTER_2), (6, _REGISTER_2)
-            return address, port, _expression("nat", *kind_and_family, *registers)
-        case _:
-            return _match_expressions(statement)
-
-
-def _message(kind: Nft, attributes: Attributes, *, flags: int = 0) -> Message:
-    """Return one message of family `ip`; an acknowledgement is asked for by the batch."""
-    body = struct.pack(">BBH", AF_INET, 0, 0) + render_attributes(attributes)
-    return Message(type=SUBSYSTEM << 8 | kind, flags=Nlm.REQUEST | flags, body=body)
-
-
-def _chain_message(table: str, chain: Chain) -> Message:
-    """Return the message that makes *chain*, without rules."""
-    attributes: list[tuple[int, bytes | Attributes]] = [(1, render_name(table)), (3, render_name(chain.name))]
-    if chain.type:
-        hook = (1, _be32(HOOKS[chain.hook])), (2, _be32(PRIORITIES[chain.priority]))
-        attributes += [(4, hook), (5, _be32(POLICIES[chain.policy])), (7, render_name(chain.type))]
-    return _message(Nft.NEWCHAIN, attributes, flags=Nlm.CREATE)
-
-
-def _rule_message(table: str, chain: str, rule: Rule) -> Message:
-    """Return the message that appends *rule*; without APPEND it would go to the front."""
-    expressions = tuple(e for statement in rule.statements for e in _expressions(statement))
-    attributes: list[tuple[int, bytes | Attributes]] = [(1, render_name(table)), (2, render_name(chain)), (4, expressions)]
-    if rule.comment:
-        text = rule.comment.encode()[: COMMENT_MAX_BYTES - 1] + b"\0"
-        attributes.append((7, bytes((0, len(text))) + text))
-    return _message(Nft.NEWRULE, attributes, flags=Nlm.CREATE | Nlm.APPEND)
-
-
-def delete_table_messages(name: str) -> tuple[Message, ...]:
-    """Return what deletes a table whether or not it is there.
-
-    Making one that exists is no error, deleting one that does not exist would be; so it is made first.
-    """
-    attributes = ((1, render_name(name)),)
-    return _message(Nft.NEWTABLE, attributes, flags=Nlm.CREATE), _message(Nft.DELTABLE, attributes)
-
-
-def replace_table_messages(table: Table) -> tuple[Message, ...]:
-    """Return what puts *table* in the place of whatever has its name; chains come first, because rules jump to them."""
-    name = ((1, render_name(table.name)),)
-    chains = (_chain_message(table.name, chain) for chain in table.chains)
-    rules = (_rule_message(table.name, chain.name, rule) for chain in table.chains for rule in chain.rules)
-    return *delete_table_messages(table.name), _message(Nft.NEWTABLE, name, flags=Nlm.CREATE), *chains, *rules
-
-
-def render_batch(messages: Iterable[Message]) -> tuple[Message, ...]:
-    """Return *messages* between the marks of a transaction; the last of them asks for an acknowledgement.
-
-    Answers come in order and one refusal ends the transaction, so the last one's answer is the whole one's.
-    """
-    mark = struct.pack(">BBH", 0, 0, SUBSYSTEM)
-    *first, last = messages
-    last = Message(type=last.type, flags=last.flags | Nlm.ACK, body=last.body)
-    begin = Message(type=BATCH_BEGIN, flags=Nlm.REQUEST, body=mark)
-    return begin, *first, last, Message(type=BATCH_END, flags=Nlm.REQUEST, body=mark)
+def family_of(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
+    """Return nft's word for the family of *network*."""
+    return "ip" if network.version == 4 else "ip6"
 
 
 def _describe(statement: Statement) -> str:
@@ -350,11 +234,17 @@ def _describe(statement: Statement) -> str:
         case MatchLink():
             return f'{statement.direction} {"!= " if statement.is_not else ""}"{statement.name}"'
         case MatchAddress():
-            return f"ip {statement.direction} {'!= ' if statement.is_not else ''}{statement.network.removesuffix('/32')}"
-        case MatchPort():
-            return f"{statement.protocol} dport {statement.port}"
+            network = ipaddress.ip_network(statement.network)
+            text = str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
+            return f"{family_of(network)} {statement.direction} {'!= ' if statement.is_not else ''}{text}"
+        case MatchFamily():
+            return f"meta nfproto {'ipv4' if statement.family == 'ip' else 'ipv6'}"
+        case MatchSet():
+            return f"{' . '.join(statement.fields)} {'!= ' if statement.is_not else ''}@{statement.set_name}"
         case MatchConnection():
             return f"ct state {','.join(sorted(statement.states, key=CONNECTION_STATES.__getitem__))}"
+        case MatchTranslated():
+            return "ct status dnat"
         case MatchLocal():
             return "fib daddr type local"
         case Counter():
@@ -363,8 +253,8 @@ def _describe(statement: Statement) -> str:
             return type(statement).__name__.lower()
         case Jump():
             return f"jump {statement.chain}"
-        case Dnat():
-            return f"dnat to {statement.address}:{statement.port}"
+        case DnatMap():
+            return f"dnat {statement.family} to {' . '.join(statement.fields)} map @{statement.map_name}"
         case _:
             assert_never(statement)
 
@@ -382,7 +272,33 @@ def _chain_lines(chain: Chain) -> Iterator[str]:
     yield "\t}"
 
 
+def _set_lines(made: ElementSet) -> Iterator[str]:
+    """Yield the lines of a set or map."""
+    data = f" : {' . '.join(made.data_types)}" if made.data_types else ""
+    yield f"\t{'map' if made.data_types else 'set'} {made.name} {{"
+    yield f"\t\ttype {' . '.join(made.key_types)}{data}"
+    if made.elements:
+        yield f"\t\telements = {{ {_join(_quote(made.key_types, k) + (f' : {_join_value(v)}' if v else '') for k, v in made.elements.items())} }}"
+    yield "\t}"
+
+
+def _join(elements: Iterable[str]) -> str:
+    """Return *elements* below each other."""
+    return ",\n\t\t\t     ".join(elements)
+
+
+def _join_value(value: tuple[str, ...]) -> str:
+    """Return the fields of a map's value."""
+    return " . ".join(value)
+
+
+def _quote(kinds: tuple[str, ...], key: tuple[str, ...]) -> str:
+    """Return the fields of a key; names of links stand in quotes."""
+    return " . ".join(f'"{text}"' if kind == "ifname" else text for kind, text in zip(kinds, key, strict=True))
+
+
 def render_nft(table: Table) -> str:
-    """Return *table* as `nft list ruleset` prints it; `nft -f` reads it back."""
-    chains = "\n\n".join("\n".join(_chain_lines(chain)) for chain in table.chains)
-    return f"table ip {table.name} {{\n{chains}\n}}\n"
+    """Return *table* as `nft list ruleset` prints it (but for line breaks in sets); `nft -f` reads it back."""
+    blocks = [_set_lines(made) for made in table.sets] + [_chain_lines(chain) for chain in table.chains]
+    text = "\n\n".join("\n".join(lines) for lines in blocks)
+    return f"table inet {table.name} {{\n{text}\n}}\n"

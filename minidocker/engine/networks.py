@@ -241,7 +241,7 @@ class Networks:
             except OSError as error:
                 raise FilterUnavailable(f"open the packet filter: {error.strerror}") from error
         forwards = (f for m in self._members.values() for f in _forwards(m.endpoint))
-        apply_table(self._netfilter, plan_table(self._bridge, forwards))
+        apply_table(self._netfilter, plan_table(self._bridge.name, (self._bridge,), forwards))
 
     def _remove_bridge(self) -> None:
         """Remove bridge and table, if they are there; a server without the rights has never made them."""

@@ -11,9 +11,9 @@ Packets that leave the bridge's subnet are *masqueraded*: they carry the host's 
 a new destination (DNAT) where the filter sees them; a client on the host itself, or one that speaks IPv6, is served by
 the *proxy* in the container's monitor.
 
-Rule: the rules in the kernel are a pure function of (bridge, published ports), and are replaced whole in one
-transaction, in a table of our own. So nothing has to be undone one by one, and whoever finds the table after a crash
-just computes it again.
+Rule: the table in the kernel is a pure function of (bridges, published ports); its rules are always the same, and what
+changes are elements of its sets, in one transaction, in a table of our own. Whoever finds the table after a crash just
+computes it again.
 
 Reading order: `ipam` (addresses), `bridge` (which subnet), `ports` (what is asked for), `rules` (what the filter is
 told), `apply` (the kernel does it), `proxy` (what the filter cannot), `names` (`/etc/hosts`, `/etc/resolv.conf`),

@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from minidocker.codec.netlink import Message
-from minidocker.codec.nftables import Table, delete_table_messages, render_batch, replace_table_messages
+from minidocker.codec.nft_messages import delete_table_messages, render_batch, replace_table_messages
+from minidocker.codec.nftables import Table
 from minidocker.codec.rtnetlink import AF_INET
 from minidocker.errors import HostError
 from minidocker.kernel import netlink
@@ -113,7 +114,7 @@ def _send(netfilter: socket.socket, name: str, batch: tuple[Message, ...]) -> No
     try:
         netlink.send_batch(netfilter, batch, subject=name)
     except OSError as error:
-        raise FilterUnavailable(f"set packet filter rules in table `ip {name}`: {error.strerror}") from error
+        raise FilterUnavailable(f"set packet filter rules in table `inet {name}`: {error.strerror}") from error
 
 
 def teardown_bridge(route: socket.socket, name: str) -> bool:

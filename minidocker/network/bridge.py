@@ -37,6 +37,12 @@ class Bridge:
     gateway: str
     """The host's own address on the bridge: the subnet's first."""
     mtu: int = 1500
+    internal: bool = False
+    """Whether it reaches nobody but its own containers."""
+    icc: bool = True
+    """Whether its containers reach each other ("inter-container communication")."""
+    masquerade: bool = True
+    """Whether what leaves it carries the host's address."""
 
     @property
     def prefix_length(self) -> int:

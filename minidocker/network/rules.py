@@ -1,53 +1,59 @@
-"""What the packet filter is told about a bridge and its published ports.
+"""What the packet filter is told about the server's bridges and their published ports.
 
-Pure: `plan_table` turns the wanted state into one table; `minidocker.network.apply` puts it into the kernel, whole.
+Pure: `plan_table` turns the wanted state into one table; `minidocker.network.apply` puts it into the kernel.
 
-A packet meets the base chains in this order; `raw` comes before connections are looked up, `nat` sees only the first
-packet of a connection:
+**The rules never change; what changes are the elements of sets.** A bridge is an element, a published port is an element.
+A packet finds its port in a hash table, however many there are, and to publish one more is one small message, however many
+there were. A packet meets the base chains in this order; `raw` comes before connections are looked up, `nat` sees only the
+first packet of a connection:
 
 | hook        | chain                 | for                                                                     |
 |-------------|-----------------------|-------------------------------------------------------------------------|
-| prerouting  | `raw-prerouting`      | drop what comes from outside straight for a container, or for 127.0.0.1 |
+| prerouting  | `raw-prerouting`      | drop what comes from outside for a port published on 127.0.0.1          |
 | prerouting  | `nat-prerouting`      | a published port of this host: on to `published`                        |
 | output      | `nat-output`          | the same for programs on this host, except on 127.0.0.0/8 (the proxy)   |
-| forward     | `filter-forward`      | into the bridge: on to `into-bridge`                                    |
-| postrouting | `nat-postrouting`     | masquerade what leaves the subnet                                       |
+| forward     | `filter-forward`      | into a bridge: on to `into-bridge`; out of an internal one: drop        |
+| postrouting | `nat-postrouting`     | masquerade what leaves the bridges                                      |
+
+What enters a bridge from elsewhere is let in only if its destination was rewritten here: a neighbour that routes the
+bridge's subnet by hand reaches nothing, and neither do containers of another bridge.
 
 An `accept` here does not override a `drop` in a table of somebody else: every base chain of a hook must let a packet
-pass. See nft(8) and Docker's table `ip docker-bridges`, whose design this follows. Chapter 18.
+pass. See nft(8) and Docker's table `ip docker-bridges`, which has the same chains. Chapter 18.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from minidocker.codec.nftables import (
-    Accept,
-    Chain,
-    Counter,
-    Dnat,
-    Drop,
-    Jump,
-    Masquerade,
-    MatchAddress,
-    MatchConnection,
-    MatchLink,
-    MatchLocal,
-    MatchPort,
-    Rule,
-    Statement,
-    Table,
-)
+    Accept, Chain, Counter, DnatMap, Drop, Elements, ElementSet, Jump, Masquerade, MatchAddress, MatchConnection, MatchLink,
+    MatchFamily, MatchLocal, MatchSet, MatchTranslated, Rule, Statement, Table,
+)  # fmt: skip
 from minidocker.network.bridge import Bridge
 
-__all__ = ["ANY_ADDRESSES", "Forward", "plan_table"]
+__all__ = ["ANY_ADDRESSES", "Forward", "plan_elements", "plan_table"]
 
-ANY_ADDRESSES: Final = ("", "0.0.0.0")
-"""A port published on one of these is published on every IPv4 address of the host."""
+ANY_ADDRESSES: Final = ("", "0.0.0.0", "::")
+"""A port published on one of these is published on every address of its family."""
 
-LOOPBACK: Final = "127.0.0.0/8"
+_PORT: Final = ("meta l4proto", "th dport")
+_PORT_TYPES: Final = ("inet_proto", "inet_service")
+
+_SETS: Final = (
+    ElementSet(name="bridges", key_types=("ifname",)),
+    ElementSet(name="internal", key_types=("ifname",)),
+    ElementSet(name="masqueraded", key_types=("ifname",)),
+    ElementSet(name="neighbours", key_types=("ifname", "ifname")),
+    ElementSet(name="loopback-ports", key_types=("ipv4_addr", *_PORT_TYPES)),
+    ElementSet(name="ports", key_types=_PORT_TYPES, data_types=("ipv4_addr", "inet_service")),
+    ElementSet(name="address-ports", key_types=("ipv4_addr", *_PORT_TYPES), data_types=("ipv4_addr", "inet_service")),
+    ElementSet(name="ports6", key_types=_PORT_TYPES, data_types=("ipv6_addr", "inet_service")),
+    ElementSet(name="address-ports6", key_types=("ipv6_addr", *_PORT_TYPES), data_types=("ipv6_addr", "inet_service")),
+)
+"""The sets, empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,24 +67,49 @@ class Forward:
     container_port: int
 
 
-def plan_table(bridge: Bridge, forwards: Iterable[Forward]) -> Table:
-    """Return the whole table for *bridge*; IPv6 addresses of the host are the proxy's business and leave no rule."""
-    ipv4 = sorted((f for f in forwards if ":" not in f.host_ip), key=astuple)
-    translated = [f for f in ipv4 if not f.host_ip.startswith("127.")]
-    to_published = (MatchLocal(), Jump("published"))
-    not_loopback = MatchAddress(direction="daddr", network=LOOPBACK, is_not=True)
-    return Table(
-        name=bridge.name,
-        chains=(
-            Chain(name="published", rules=tuple(_translate(f) for f in translated)),
-            Chain(name="into-bridge", rules=_into_bridge(bridge, translated)),
-            _base("raw-prerouting", "filter", "prerouting", "raw", _guard(bridge, ipv4)),
-            _base("nat-prerouting", "nat", "prerouting", "dstnat", (_rule(_from(bridge, is_not=True), *to_published),)),
-            _base("nat-output", "nat", "output", "dstnat", (_rule(not_loopback, *to_published),)),
-            _base("filter-forward", "filter", "forward", "filter", (_rule(_to(bridge), Jump("into-bridge")),)),
-            _base("nat-postrouting", "nat", "postrouting", "srcnat", (_masquerade(bridge),)),
-        ),
-    )
+def plan_table(name: str, bridges: Iterable[Bridge], forwards: Iterable[Forward]) -> Table:
+    """Return the whole table; its rules depend on nothing but its sets."""
+    elements = plan_elements(bridges, forwards)
+    return Table(name=name, sets=tuple(elements.get(s.name, s) for s in _SETS), chains=_CHAINS)
+
+
+def plan_elements(bridges: Iterable[Bridge], forwards: Iterable[Forward]) -> Mapping[str, ElementSet]:
+    """Return the elements that *bridges* and *forwards* are in each set, in an order of their own; empty sets are left out.
+
+    What one container adds and removes is what this function says of it alone.
+    """
+    found: dict[str, dict[tuple[str, ...], tuple[str, ...]]] = {}
+    for bridge in bridges:
+        memberships = {
+            "bridges": True, "internal": bridge.internal, "masqueraded": bridge.masquerade and not bridge.internal,
+        }  # fmt: skip
+        for set_name in (name for name, is_member in memberships.items() if is_member):
+            found.setdefault(set_name, {})[(bridge.name,)] = ()
+        if bridge.icc:
+            found.setdefault("neighbours", {})[(bridge.name, bridge.name)] = ()
+    for forward in forwards:
+        set_name, key, value = _place_forward(forward)
+        if set_name:
+            found.setdefault(set_name, {})[key] = value
+    return {made.name: _with(made, found[made.name]) for made in _SETS if made.name in found}
+
+
+def _with(empty: ElementSet, elements: Elements) -> ElementSet:
+    """Return *empty* with *elements*, sorted."""
+    ordered = {key: elements[key] for key in sorted(elements)}
+    return ElementSet(name=empty.name, key_types=empty.key_types, data_types=empty.data_types, elements=ordered)
+
+
+def _place_forward(forward: Forward) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Return set, key and value of a published port; no set where the proxy alone serves it."""
+    host, target = forward.host_ip, (forward.container_ip, str(forward.container_port))
+    key, version6 = (forward.protocol, str(forward.host_port)), ":" in host
+    if host.startswith("127."):
+        return "loopback-ports", (host, *key), ()
+    if host == "::1" or version6 != (":" in forward.container_ip):
+        return "", (), ()
+    suffix = "6" if version6 else ""
+    return (f"ports{suffix}", key, target) if host in ANY_ADDRESSES else (f"address-ports{suffix}", (host, *key), target)
 
 
 def _rule(*statements: Statement, comment: str = "") -> Rule:
@@ -86,59 +117,58 @@ def _rule(*statements: Statement, comment: str = "") -> Rule:
     return Rule(statements=statements, comment=comment)
 
 
-def _base(name: str, kind: str, hook: str, priority: str, rules: tuple[Rule, ...]) -> Chain:
+def _base(name: str, kind: str, hook: str, priority: str, *rules: Rule) -> Chain:
     """Return a chain that hangs in *hook*."""
     return Chain(name=name, type=kind, hook=hook, priority=priority, rules=rules)
 
 
-def _from(bridge: Bridge, *, is_not: bool = False) -> MatchLink:
-    """Match packets that come in by *bridge*."""
-    return MatchLink(direction="iifname", name=bridge.name, is_not=is_not)
+def _in(set_name: str, *fields: str, is_not: bool = False) -> MatchSet:
+    """Match what is in a set."""
+    return MatchSet(fields=fields, set_name=set_name, is_not=is_not)
 
 
-def _to(bridge: Bridge, *, is_not: bool = False) -> MatchLink:
-    """Match packets that go out by *bridge*."""
-    return MatchLink(direction="oifname", name=bridge.name, is_not=is_not)
+_TO_PUBLISHED: Final = (MatchLocal(), Jump("published"))
+"""Only for addresses of this host; on to the maps of ports."""
 
-
-def _masquerade(bridge: Bridge) -> Rule:
-    """Hide the containers' addresses from everybody outside: nobody there has a route back to them."""
-    return _rule(MatchAddress(direction="saddr", network=bridge.subnet), _to(bridge, is_not=True), Masquerade())
-
-
-def _translate(forward: Forward) -> Rule:
-    """Rewrite the destination of what comes to a published port."""
-    address = (MatchAddress(direction="daddr", network=forward.host_ip),) if forward.host_ip not in ANY_ADDRESSES else ()
-    port = MatchPort(protocol=forward.protocol, port=forward.host_port)
-    return _rule(*address, port, Dnat(forward.container_ip, forward.container_port))
-
-
-def _into_bridge(bridge: Bridge, translated: Sequence[Forward]) -> tuple[Rule, ...]:
-    """Let in answers, neighbours and published ports (already translated here), and nothing else."""
-    targets = dict.fromkeys((f.container_ip, f.protocol, f.container_port) for f in translated)
-    published = (
-        _rule(MatchAddress(direction="daddr", network=address), MatchPort(protocol=protocol, port=port), Accept())
-        for address, protocol, port in targets
-    )
-    return (
-        _rule(MatchConnection(states=("established", "related")), Accept()),
-        _rule(_from(bridge), Accept(), comment="containers of one bridge reach each other"),
-        *published,
-        _rule(Counter(), Drop(), comment="not published"),
-    )
-
-
-def _guard(bridge: Bridge, forwards: Sequence[Forward]) -> tuple[Rule, ...]:
-    """Drop what must not come from outside, before anything is translated.
-
-    A neighbour on the host's network can route the bridge's subnet, or 127.0.0.1, to this host by hand: without these
-    rules it would reach ports published on one address only, or on none (CVE-2025-54388 class).
-    """
-    not_loopback = MatchLink(direction="iifname", name="lo", is_not=True)
-    straight = _rule(_from(bridge, is_not=True), not_loopback, MatchAddress(direction="daddr", network=bridge.subnet), Drop())
-    local = (
-        _rule(not_loopback, MatchAddress(direction="daddr", network=f.host_ip), MatchPort(protocol=f.protocol, port=f.host_port), Drop())
-        for f in forwards
-        if f.host_ip.startswith("127.")
-    )
-    return straight, *local
+_CHAINS: Final = (
+    Chain(
+        name="published",
+        rules=(
+            _rule(DnatMap(family="ip", fields=("ip daddr", *_PORT), map_name="address-ports")),
+            _rule(MatchFamily("ip"), DnatMap(family="ip", fields=_PORT, map_name="ports")),
+            _rule(DnatMap(family="ip6", fields=("ip6 daddr", *_PORT), map_name="address-ports6")),
+            _rule(MatchFamily("ip6"), DnatMap(family="ip6", fields=_PORT, map_name="ports6")),
+        ),
+    ),
+    Chain(
+        name="into-bridge",
+        rules=(
+            _rule(_in("neighbours", "iifname", "oifname"), Accept(), comment="containers of one bridge reach each other"),
+            _rule(MatchConnection(states=("established", "related")), Accept()),
+            _rule(_in("internal", "oifname"), Counter(), Drop(), comment="internal"),
+            _rule(MatchTranslated(), Accept(), comment="a published port"),
+            _rule(Counter(), Drop(), comment="not published"),
+        ),
+    ),
+    # A neighbour on the host's network can route 127.0.0.1 to this host by hand, and where somebody has switched
+    # route_localnet on it would arrive (CVE-2025-54388 class).
+    _base(
+        "raw-prerouting", "filter", "prerouting", "raw",
+        _rule(MatchLink(direction="iifname", name="lo", is_not=True), _in("loopback-ports", "ip daddr", *_PORT), Drop()),
+    ),
+    _base("nat-prerouting", "nat", "prerouting", "dstnat", _rule(_in("bridges", "iifname", is_not=True), *_TO_PUBLISHED)),
+    _base(
+        "nat-output", "nat", "output", "dstnat",
+        _rule(MatchAddress(direction="daddr", network="127.0.0.0/8", is_not=True), *_TO_PUBLISHED),
+        _rule(MatchAddress(direction="daddr", network="::1", is_not=True), *_TO_PUBLISHED),
+    ),
+    _base(
+        "filter-forward", "filter", "forward", "filter",
+        _rule(_in("bridges", "oifname"), Jump("into-bridge")),
+        _rule(_in("internal", "iifname"), Counter(), Drop(), comment="internal"),
+    ),
+    _base(
+        "nat-postrouting", "nat", "postrouting", "srcnat",
+        _rule(_in("masqueraded", "iifname"), _in("bridges", "oifname", is_not=True), Masquerade()),
+    ),
+)  # fmt: skip

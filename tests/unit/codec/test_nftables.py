@@ -7,38 +7,26 @@ import struct
 import pytest
 
 from minidocker.codec.netlink import Message, Nlm, find_attribute, parse_attributes, parse_name
+from minidocker.codec.nft_messages import change_elements_messages, delete_table_messages, render_batch, replace_table_messages
 from minidocker.codec.nftables import (
-    Accept,
-    Chain,
-    Counter,
-    Dnat,
-    Drop,
-    Jump,
-    Masquerade,
-    MatchAddress,
-    MatchConnection,
-    MatchLink,
-    MatchLocal,
-    MatchPort,
-    Rule,
-    Statement,
-    Table,
-    delete_table_messages,
-    render_batch,
-    render_nft,
-    replace_table_messages,
-)
+    Accept, Chain, Counter, DnatMap, Drop, ElementSet, Jump, Masquerade, MatchAddress, MatchConnection, MatchFamily, MatchLink,
+    MatchLocal, MatchSet, MatchTranslated, Rule, Statement, Table, render_nft,
+)  # fmt: skip
 
 NFGENMSG_BYTES = 4
 
 STATEMENTS: list[tuple[Statement, str, list[str]]] = [
     (MatchLink(direction="iifname", name="br0"), 'iifname "br0"', ["meta", "cmp"]),
     (MatchLink(direction="oifname", name="br0", is_not=True), 'oifname != "br0"', ["meta", "cmp"]),
-    (MatchAddress(direction="saddr", network="172.17.0.0/16"), "ip saddr 172.17.0.0/16", ["payload", "bitwise", "cmp"]),
-    (MatchAddress(direction="daddr", network="127.0.0.1"), "ip daddr 127.0.0.1", ["payload", "cmp"]),
-    (MatchAddress(direction="daddr", network="10.0.0.0/8", is_not=True), "ip daddr != 10.0.0.0/8", ["payload", "bitwise", "cmp"]),
-    (MatchPort(protocol="tcp", port=80), "tcp dport 80", ["meta", "cmp", "payload", "cmp"]),
-    (MatchPort(protocol="udp", port=53), "udp dport 53", ["meta", "cmp", "payload", "cmp"]),
+    (MatchAddress(direction="saddr", network="172.17.0.0/16"), "ip saddr 172.17.0.0/16", ["meta", "cmp", "payload", "bitwise", "cmp"]),
+    (MatchAddress(direction="daddr", network="127.0.0.1"), "ip daddr 127.0.0.1", ["meta", "cmp", "payload", "cmp"]),
+    (MatchAddress(direction="daddr", network="10.0.0.0/8", is_not=True), "ip daddr != 10.0.0.0/8", ["meta", "cmp", "payload", "bitwise", "cmp"]),
+    (MatchAddress(direction="daddr", network="::1", is_not=True), "ip6 daddr != ::1", ["meta", "cmp", "payload", "cmp"]),
+    (MatchFamily("ip6"), "meta nfproto ipv6", ["meta", "cmp"]),
+    (MatchSet(fields=("oifname",), set_name="s", is_not=True), "oifname != @s", ["meta", "lookup"]),
+    (MatchSet(fields=("meta l4proto", "th dport"), set_name="s"), "meta l4proto . th dport @s", ["meta", "payload", "lookup"]),
+    (MatchSet(fields=("ip daddr",), set_name="s"), "ip daddr @s", ["meta", "cmp", "payload", "lookup"]),
+    (MatchTranslated(), "ct status dnat", ["ct", "bitwise", "cmp"]),
     (MatchConnection(states=("related", "established")), "ct state established,related", ["ct", "bitwise", "cmp"]),
     (MatchLocal(), "fib daddr type local", ["fib", "cmp"]),
     (Counter(), "counter", ["counter"]),
@@ -46,7 +34,10 @@ STATEMENTS: list[tuple[Statement, str, list[str]]] = [
     (Drop(), "drop", ["immediate"]),
     (Jump("published"), "jump published", ["immediate"]),
     (Masquerade(), "masquerade", ["masq"]),
-    (Dnat("172.17.0.2", 80), "dnat to 172.17.0.2:80", ["immediate", "immediate", "nat"]),
+    (
+        DnatMap(family="ip", fields=("meta l4proto", "th dport"), map_name="m"),
+        "dnat ip to meta l4proto . th dport map @m", ["meta", "payload", "lookup", "nat"],
+    ),
 ]
 
 
@@ -78,10 +69,56 @@ def test_link_name_is_compared_with_its_padding() -> None:
     assert value == b"br0" + bytes(13)
 
 
-def test_port_travels_in_network_byte_order() -> None:
-    """The register is compared with bytes of the packet as they are on the wire."""
-    compare = expressions_of(rule_message(MatchPort(protocol="tcp", port=8080)))[3][1]
-    assert find_attribute(parse_attributes(find_attribute(parse_attributes(compare), 3) or b""), 1) == b"\x1f\x90"
+PORTS = ElementSet(
+    name="m", key_types=("inet_proto", "inet_service"), data_types=("ipv4_addr", "inet_service"),
+    elements={("tcp", "8080"): ("172.17.0.2", "80"), ("udp", "53"): ("172.17.0.3", "5353")},
+)  # fmt: skip
+
+
+def elements_of(message: Message) -> list[tuple[bytes, bytes]]:
+    """Return key and value of each element in a message."""
+    listed = find_attribute(parse_attributes(message.body[NFGENMSG_BYTES:]), 3) or b""
+    found = []
+    for _, element in parse_attributes(listed):
+        parts = parse_attributes(element)
+        values = (find_attribute(parse_attributes(find_attribute(parts, kind) or b""), 1) or b"" for kind in (1, 2))
+        found.append(tuple(values))
+    return found  # type: ignore[return-value]  # pairs
+
+
+def test_key_of_several_fields_pads_each_to_a_register() -> None:
+    """A protocol is one byte and a port two, in network byte order; the next field begins at the next four."""
+    (message,) = change_elements_messages("t", add=(PORTS,))
+    assert elements_of(message)[0] == (b"\x06\0\0\0\x1f\x90\0\0", b"\xac\x11\0\x02\0\x50\0\0")
+
+
+def test_element_is_removed_by_its_key_alone() -> None:
+    """Whatever it led to; removals come first, so that a key may change its value in one transaction."""
+    removal, addition = change_elements_messages("t", remove=(PORTS,), add=(PORTS,))
+    assert (removal.type & 0xFF, addition.type & 0xFF) == (14, 12)
+    assert [value for _, value in elements_of(removal)] == [b"", b""]
+
+
+def test_many_elements_travel_in_several_messages() -> None:
+    """An attribute's length has sixteen bits: a thousand ports do not fit into one."""
+    many = ElementSet(name="s", key_types=("inet_service",), elements={(str(port),): () for port in range(1, 1001)})
+    messages = change_elements_messages("t", add=(many,))
+    assert len(messages) == 4
+    assert sum(len(elements_of(m)) for m in messages) == 1000
+
+
+def test_map_reads_as_nft_prints_it() -> None:
+    """Types in front, then the elements, one below the other."""
+    lines = render_nft(Table(name="t", sets=(PORTS,))).splitlines()
+    assert [line.strip() for line in lines] == [
+        "table inet t {",
+        "map m {",
+        "type inet_proto . inet_service : ipv4_addr . inet_service",
+        "elements = { tcp . 8080 : 172.17.0.2 . 80,",
+        "udp . 53 : 172.17.0.3 . 5353 }",
+        "}",
+        "}",
+    ]
 
 
 def test_comment_travels_with_the_rule_and_is_cut_at_nfts_limit() -> None:
@@ -98,11 +135,11 @@ def test_batch_stands_between_marks_and_asks_for_one_answer() -> None:
     assert batch[0].body == struct.pack(">BBH", 0, 0, 10)
 
 
-def test_table_is_replaced_in_one_transaction_chains_before_rules() -> None:
-    """Make, delete, make: the table is new whether or not it was there; rules may jump to any of its chains."""
+def test_table_is_replaced_in_one_transaction_rules_last() -> None:
+    """Make, delete, make: the table is new whether or not it was there; rules may name any of its sets and chains."""
     chains = (Chain(name="a", rules=(Rule(statements=(Jump("b"),)),)), Chain(name="b", rules=(Rule(statements=(Drop(),)),)))
-    kinds = [m.type & 0xFF for m in replace_table_messages(Table(name="t", chains=chains))]
-    assert kinds == [0, 2, 0, 3, 3, 6, 6]
+    kinds = [m.type & 0xFF for m in replace_table_messages(Table(name="t", chains=chains, sets=(PORTS,)))]
+    assert kinds == [0, 2, 0, 9, 12, 3, 3, 6, 6]
 
 
 def test_rule_is_appended_not_inserted() -> None:
