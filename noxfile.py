@@ -277,6 +277,11 @@ def docs(runner: Runner) -> None:
     runner.pytest("tests/docs")
 
 
+def chapters(runner: Runner) -> None:
+    """The exercises: each can be solved, an empty answer fails, wrong answers get the right hint; and the learner's tool."""
+    runner.pytest("tests/chapters")
+
+
 def size(runner: Runner) -> None:
     """Small enough to hold in the head: lines of code without comments and docstrings."""
     counts = {p.name: sum(count_code_lines(f) for f in p.rglob("*.py")) for p in sorted((ROOT / "minidocker").iterdir()) if p.is_dir()}
@@ -299,7 +304,7 @@ def bench(runner: Runner) -> None:
 
 SESSIONS: dict[str, Callable[[Runner], None]] = {
     "lint": lint, "types": types, "architecture": architecture, "unit": unit, "linux": linux, "compat": compat, "docs": docs,
-    "size": size, "bench": bench,
+    "chapters": chapters, "size": size, "bench": bench,
 }  # fmt: skip
 DEFAULT = [name for name in SESSIONS if name != "bench"]
 

@@ -74,6 +74,22 @@ def _first_line(kind: type) -> str:
     return (inspect.getdoc(kind) or "").partition("\n")[0].replace("|", "\\|")
 
 
+def _render_exercises(chapter: str) -> str:
+    """Return the exercises of a chapter: what one writes, how to begin, what one learns."""
+    from chapters.manifest import read_exercises
+
+    parts = []
+    for exercise in read_exercises().values():
+        if exercise.chapter == chapter:
+            targets = ", ".join(f"`{target.qualname}` in `{target.module}`" for target in exercise.targets)
+            verb = "repair" if exercise.kind == "fix" else "write"
+            facts = f"T{exercise.tier} · about {exercise.minutes} minutes · difficulty {exercise.difficulty} of 5 · {exercise.points} points"
+            parts += [f"### `{exercise.id}`: {exercise.title}\n", f"{facts}. You {verb} {targets}:\n"]
+            parts += [f"- {objective};" for objective in exercise.objectives]
+            parts += ["", f"Begin with `python3 -m chapters start {exercise.id}`.\n"]
+    return "\n".join(parts)
+
+
 _GENERATORS: dict[str, Callable[[], str]] = {
     "commands": _render_commands,
     "messages": _render_messages,
@@ -81,7 +97,9 @@ _GENERATORS: dict[str, Callable[[], str]] = {
 }
 
 
-def _fill_in(_app: Sphinx, _docname: str, source: list[str]) -> None:
+def _fill_in(_app: Sphinx, docname: str, source: list[str]) -> None:
+    if "% generated: exercises\n" in source[0]:
+        source[0] = source[0].replace("% generated: exercises\n", _render_exercises(Path(docname).parent.name) + "\n")
     for name, generate in _GENERATORS.items():
         marker = f"% generated: {name}\n"
         if marker in source[0]:

@@ -39,6 +39,7 @@ MAY_SKIP_ON_CI = {
     r"needs a block device": "virtual machines and containers may have none",
     r"no kernel headers|needs the header": "numbers are compared where the headers of the C library are installed",
     r"for this machine$|for machine": "a test of one processor's numbers",
+    r"needs tier T": "exercises of a tier that this machine does not reach",
     r"only x86_64 has": "a test of one processor's numbers",
 }
 """Reasons for a skip that even a prepared machine may have (regular expression), and why."""

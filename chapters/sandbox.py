@@ -1,0 +1,226 @@
+"""The parent's end of a worker: start it, call functions in it, and believe nothing but the values that come back.
+
+Rule: a worker that dies, hangs, floods or talks out of turn is a failure with a sentence, never a success. It gets a clean
+environment, an empty directory, its own process group (killed as a whole), and a limit on the time of each call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from chapters import wire
+from chapters.manifest import BOOK, CHECKOUT, Target
+
+__all__ = ["Remote", "Sandbox", "SubmissionError"]
+
+START_LIMIT_S = 60.0
+MAX_ANSWER_BYTES = 16 << 20
+SHOWN_OUTPUT_BYTES = 2000
+
+
+class SubmissionError(Exception):
+    """The learner's code gave no answer that can be judged: one sentence says why."""
+
+
+class Remote:
+    """Something of the learner's that stays in the worker: its attributes are asked for and its methods called there."""
+
+    def __init__(self, sandbox: Sandbox, subject: int | str, kind: str) -> None:
+        """Stand for *subject*, a number or a name of the worker's."""
+        self._sandbox, self._subject, self._kind = sandbox, subject, kind
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it in the worker."""
+        return self._sandbox.ask("call", self._subject, args=args, kwargs=kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """Ask for an attribute."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._sandbox.ask("get", self._subject, name=name)
+
+    def __iter__(self) -> Any:
+        """Go through all it has."""
+        return iter(self._sandbox.ask("list", self._subject))
+
+    def __enter__(self) -> Any:
+        """Enter it, as `with` does."""
+        return self._sandbox.ask("get", self._subject, name="__enter__")()
+
+    def __exit__(self, *_error: object) -> None:
+        """Leave it; an error inside the block is the test's and stays here."""
+        self._sandbox.ask("get", self._subject, name="__exit__")(None, None, None)
+
+    def __repr__(self) -> str:
+        """Say what it is without asking the worker."""
+        return f"<{self._kind} in the learner's process>"
+
+
+class Sandbox:
+    """One worker and the pipe to it."""
+
+    def __init__(
+        self, files: Mapping[str, Path], targets: tuple[Target, ...], *, limit_s: float = 10.0, namespaces: bool = False, cache: Path | None = None
+    ) -> None:
+        """Start a worker and load *files* (module → the learner's copy) in it.
+
+        Raises:
+            SubmissionError: the files cannot be loaded, or a target was loaded from elsewhere.
+        """
+        self._limit_s = limit_s
+        self.calls: dict[str, int] = {}
+        self._directory = tempfile.mkdtemp(prefix="minidocker-exercise-")
+        self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as this object
+        self._nonce = secrets.token_hex(16)
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        options = ["-X", f"pycache_prefix={cache}"] if cache else []
+        environment = {name: os.environ[name] for name in ("SYSTEMROOT", "PATH", "TMPDIR", "TEMP") if name in os.environ}
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", *options, str(BOOK / "worker.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._output,
+            cwd=self._directory, env=environment, start_new_session=True,
+        )  # fmt: skip
+        threading.Thread(target=self._read, daemon=True).start()
+        try:
+            self._load(files, targets, namespaces=namespaces)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The worker's process number: what a kernel exercise is looked at by."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be called."""
+        return self._process.poll() is None
+
+    def _load(self, files: Mapping[str, Path], targets: tuple[Target, ...], *, namespaces: bool) -> None:
+        setup = {"root": str(CHECKOUT), "nonce": self._nonce, "files": {m: str(p) for m, p in files.items()}, "targets": [str(t) for t in targets]}
+        self._send(setup | {"namespaces": namespaces})
+        answer = self._receive(START_LIMIT_S)
+        if "ready" not in answer:
+            raise SubmissionError(f"{_place(answer)}{answer.get('failed', 'the worker does not start')}")
+        for target in targets:
+            if target.module in files and answer["ready"].get(str(target)) != str(files[target.module]):
+                raise SubmissionError(f"`{target.qualname}` was not loaded from {files[target.module]}: define it there, as a function of its own")
+
+    def ask(self, do: str, subject: int | str, *, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None, name: str = "") -> Any:
+        """Have the worker do something with *subject* and return what comes of it, or raise what it raised.
+
+        Raises:
+            SubmissionError: no answer that can be judged.
+        """
+        keep = self._keep_remote
+        request = {"do": do, "subject": subject, "name": name, "args": wire.encode(list(args), keep), "kwargs": wire.encode(dict(kwargs or {}), keep)}
+        self._send(request)
+        answer = self._receive(self._limit_s)
+        if isinstance(answer.get("calls"), dict):
+            self.calls = {str(key): int(count) for key, count in answer["calls"].items()}
+        if "raised" in answer:
+            raise self._rebuild(answer)
+        if "value" not in answer:
+            raise SubmissionError(str(answer.get("unfit", "the worker's answer cannot be understood")))
+        try:
+            return wire.decode(answer["value"], lambda number, kind: Remote(self, number, kind))
+        except wire.WireError as error:
+            raise SubmissionError(f"what was returned is no value that this book knows: {error}") from error
+
+    def _keep_remote(self, value: Any) -> int:
+        if isinstance(value, Remote) and isinstance(value._subject, int) and value._sandbox is self:
+            return value._subject
+        raise wire.WireError(f"a `{type(value).__name__}` cannot travel to the learner's code: give it plain values, or records of minidocker")
+
+    def _rebuild(self, answer: dict[str, Any]) -> BaseException:
+        try:
+            error = wire.decode_error(answer["raised"])
+            told = f"{answer['raised']['type'].rpartition(':')[2]}: {answer['raised']['text']}"
+        except (KeyError, TypeError, ValueError, AttributeError, wire.WireError):
+            return SubmissionError("the worker's answer cannot be understood")
+        error = error or SubmissionError(f"{_place(answer)}{told}")
+        if _place(answer):
+            error.add_note(f"raised in {_place(answer).rstrip(': ')}")
+        return error
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        assert self._process.stdin
+        with suppress(OSError, ValueError):  # a worker that has ended cannot be told; the missing answer says so
+            self._process.stdin.write(json.dumps(message).encode("ascii") + b"\n")
+            self._process.stdin.flush()
+
+    def _read(self) -> None:
+        """Pass on the worker's lines; runs in a thread, because Windows cannot wait for a pipe with a limit."""
+        assert self._process.stdout
+        with suppress(OSError, ValueError):  # closed under our hands at the end
+            while line := self._process.stdout.readline(MAX_ANSWER_BYTES):
+                self._lines.put(line)
+        self._lines.put(b"")
+
+    def _receive(self, limit_s: float) -> dict[str, Any]:
+        try:
+            line = self._lines.get(timeout=limit_s)
+        except queue.Empty:
+            self.close()
+            raise SubmissionError(f"no answer within {limit_s:g} seconds: a loop that never ends?") from None
+        if not line:
+            status = self._end()
+            raise SubmissionError(f"the program was ended from within ({status}) before the function returned: return a value instead")
+        nonce, _, text = line.partition(b" ")
+        try:
+            if not secrets.compare_digest(nonce, self._nonce.encode()):
+                raise ValueError("another word")
+            message = json.loads(text)
+            if not isinstance(message, dict):
+                raise ValueError("no object")
+        except (ValueError, RecursionError):
+            self.close()
+            raise SubmissionError("something else than the function's answer came out of the learner's process") from None
+        return message
+
+    def _end(self) -> str:
+        """Wait for a worker that has closed its pipe, and say how it ended."""
+        try:
+            status = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            status = -9
+        self.close()
+        return f"by signal {-status}" if status < 0 else f"with exit status {status}"
+
+    def read_output(self) -> str:
+        """Return the end of what the learner's code printed."""
+        with suppress(OSError, ValueError):
+            size = self._output.seek(0, os.SEEK_END)
+            self._output.seek(max(0, size - SHOWN_OUTPUT_BYTES))
+            return self._output.read().decode(errors="replace")
+        return ""
+
+    def close(self) -> None:
+        """End the worker and all its children, and remove its directory."""
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdin:
+            with suppress(OSError):
+                self._process.stdin.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _place(answer: Mapping[str, Any]) -> str:
+    where = answer.get("where")
+    return f"{os.path.basename(str(where[0]))}, line {where[1]}: " if isinstance(where, list) and len(where) == 2 else ""
