@@ -48,7 +48,6 @@ _SWARM_PATHS: Final = (
 )  # fmt: skip
 
 _UNSERVED_PATHS: Final = (
-    "HEAD /containers/{id}/archive", "GET /containers/{id}/archive", "PUT /containers/{id}/archive",
     "GET /containers/{id}/attach/ws",
     "POST /build", "POST /build/prune",
     "POST /build/cancel", "POST /session", "POST /grpc", "GET /images/search", "POST /images/{name...}/push",

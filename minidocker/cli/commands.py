@@ -44,6 +44,7 @@ ENTRIES = (
     Entry("run", "CREATE", "Create a new container", "container create", "create"),
     Entry("commit", "COMMIT", "Create a new image from a container's changes", "container commit", "commit"),
     Entry("commit", "DIFF", "Inspect changes to files or directories on a container's filesystem", "container diff", "diff"),
+    Entry("copy", "CP", "Copy files/folders between a container and the local filesystem", "container cp", "cp"),
     Entry("events", "EVENTS", "Get real time events from the server", "system events", "events"),
     Entry("archives", "EXPORT", "Export a container's filesystem as a tar archive", "container export", "export"),
     Entry("images", "HISTORY", "Show the history of an image", "image history", "history"),

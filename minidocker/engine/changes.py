@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from minidocker.errors import HostError, NotFound
 from minidocker.image.diff import Change, Found, list_changes, walk_tree_changes, walk_upper_changes
-from minidocker.image.pack import pack_stack
+from minidocker.image.pack import gather, pack_stack
 from minidocker.kernel.overlay import open_trees
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def export_container(engine: Engine, reference: str) -> Iterator[bytes]:
 def _export(engine: Engine, record: ContainerRecord, trees: list[Path]) -> Iterator[bytes]:
     try:
         with open_trees(trees) as fds:
-            yield from pack_stack(fds)
+            yield from gather(pack_stack(fds))
     except OSError as error:
         raise _explain(error, engine, record, "export") from error
     engine.containers.require(record.id)  # if it was removed meanwhile, what was sent is not all of it

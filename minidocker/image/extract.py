@@ -21,10 +21,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
 
@@ -32,7 +33,7 @@ from minidocker.codec.tar import InvalidArchive, Kind, TarEntry, TarReader
 from minidocker.errors import HostError, InvalidParameter, MinidockerError
 from minidocker.kernel.overlay import OPAQUE_XATTRS, OPEN_DIRECTORY, open_below, remove_tree
 
-__all__ = ["OPAQUE_XATTR", "UnsafeEntry", "extract_layer"]
+__all__ = ["OPAQUE_XATTR", "UnsafeEntry", "extract_files", "extract_layer"]
 
 OPAQUE_XATTR: Final = OPAQUE_XATTRS[0]
 """Marks a directory that hides what is below it; only a process with CAP_SYS_ADMIN may set it."""
@@ -82,20 +83,46 @@ def extract_layer(
         UnsafeEntry: an entry leads out of the directory.
         HostError: the file system is full, or refuses something.
     """
-    with _Extractor(target_fd, lower_fds, opaque_xattr) as extractor:
-        for entry in reader:
-            try:
-                extractor.unpack(entry, reader)
-            except OSError as error:
-                raise _translate(error, entry) from error
-            except (OverflowError, ValueError) as error:  # what Python refuses before the kernel sees it
-                shown = entry.name[:200].decode(errors="replace")
-                raise InvalidArchive(f"unpack `{shown}`: a number or name is out of range: {error}") from error
+    with _Extractor(target_fd, lower_fds=lower_fds, opaque_xattr=opaque_xattr) as extractor:
+        extractor.inherit_root()
+        return _extract(extractor, reader)
+
+
+def extract_files(
+    reader: TarReader, target_fd: int, *, keep_directories: bool = False, owner: tuple[int, int] | None = None
+) -> None:
+    """Unpack an archive into the directory *target_fd*, which may hold something: `docker cp`.
+
+    Nothing is a whiteout here. A file takes the place of what has its name.
+
+    Args:
+        reader: an archive of which nothing has been read yet.
+        target_fd: stays open, and is the caller's.
+        keep_directories: a directory is not replaced by a file, nor a file by a directory.
+        owner: (uid, gid) of everything, whatever the archive says.
+
+    Raises:
+        InvalidParameter: an entry would replace what it must not.
+        InvalidArchive, UnsafeEntry, HostError: as `extract_layer`.
+    """
+    with _Extractor(target_fd, keep_directories=keep_directories, owner=owner) as extractor:
+        _extract(extractor, reader)
+
+
+def _extract(extractor: _Extractor, reader: TarReader) -> int:
+    for entry in reader:
         try:
-            extractor.finish_directories()
+            extractor.unpack(entry, reader)
         except OSError as error:
-            raise HostError(f"unpack layer: set attributes of a directory: {error.strerror}") from error
-        return extractor.size
+            raise _translate(error, entry) from error
+        except (OverflowError, ValueError) as error:  # what Python refuses before the kernel sees it
+            shown = entry.name[:200].decode(errors="replace")
+            raise InvalidArchive(f"unpack `{shown}`: a number or name is out of range: {error}") from error
+    try:
+        extractor.finish_directories()
+    except OSError as error:
+        raise HostError(f"unpack layer: set attributes of a directory: {error.strerror}") from error
+    return extractor.size
 
 
 def _translate(error: OSError, entry: TarEntry) -> MinidockerError:
@@ -116,16 +143,24 @@ def _translate(error: OSError, entry: TarEntry) -> MinidockerError:
 class _Extractor:
     """One unpacking: the open directories, and what must be done at its end."""
 
-    def __init__(self, target_fd: int, lower_fds: Sequence[int], opaque_xattr: str) -> None:
+    def __init__(
+        self, target_fd: int, *, lower_fds: Sequence[int] = (), opaque_xattr: str = "", keep_directories: bool = False,
+        owner: tuple[int, int] | None = None,
+    ) -> None:  # fmt: skip
         self._root_fd, self._lower_fds, self._opaque_xattr = target_fd, lower_fds, opaque_xattr
+        self._is_layer = bool(opaque_xattr)
+        self._keep_directories, self._owner = keep_directories, owner
         self._open: OrderedDict[bytes, int] = OrderedDict()
         self._directories: dict[bytes, _Metadata] = {}
         self._whiteouts: set[bytes] = set()
         self.size = 0
 
     def __enter__(self) -> _Extractor:
-        self._directories[b""] = self._inherit(b"")
         return self
+
+    def inherit_root(self) -> None:
+        """Let the root directory look as in the layers below, unless the archive has an entry for it."""
+        self._directories[b""] = self._inherit(b"")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for fd in self._open.values():
@@ -133,6 +168,8 @@ class _Extractor:
 
     def unpack(self, entry: TarEntry, reader: TarReader) -> None:
         """Make what *entry* describes."""
+        if self._owner is not None:
+            entry = replace(entry, uid=self._owner[0], gid=self._owner[1])
         path = _clean(entry.name)
         parent, _, name = path.rpartition(b"/")
         if not name:
@@ -141,7 +178,7 @@ class _Extractor:
             self._directories[b""] = _metadata_of(entry)
             return
         parent_fd = self._require_directory(parent)
-        if name.startswith(WHITEOUT_PREFIX):
+        if self._is_layer and name.startswith(WHITEOUT_PREFIX):
             self._unpack_whiteout(parent, parent_fd, name)
             return
         if entry.kind is Kind.DIRECTORY:
@@ -150,6 +187,9 @@ class _Extractor:
         try:
             self._make(entry, reader, parent_fd, name)
         except FileExistsError:
+            if self._keep_directories and _is_directory(parent_fd, name):
+                shown = path.decode(errors="replace")
+                raise InvalidParameter(f'cannot overwrite directory "/{shown}" with non-directory "/{shown}"') from None
             self._remove(path, parent_fd, name)
             self._make(entry, reader, parent_fd, name)
 
@@ -168,7 +208,7 @@ class _Extractor:
             device = os.makedev(entry.device_major, entry.device_minor)
             os.mknod(name, types[kind] | 0o600, device, dir_fd=parent_fd)
             _set_node_metadata(entry, parent_fd, name)
-            os.chmod(name, entry.mode, dir_fd=parent_fd)  # new and no link: this process alone works in this directory
+            _set_mode(parent_fd, name, entry.mode)
 
     def _make_file(self, entry: TarEntry, reader: TarReader, parent_fd: int, name: bytes) -> None:
         fd = os.open(name, _CREATE_FILE, 0o600, dir_fd=parent_fd)
@@ -216,8 +256,11 @@ class _Extractor:
         try:
             os.mkdir(name, 0o700, dir_fd=parent_fd)
         except FileExistsError:
-            if stat.S_ISDIR(os.stat(name, dir_fd=parent_fd, follow_symlinks=False).st_mode):
+            if _is_directory(parent_fd, name):
                 return False
+            if self._keep_directories:
+                shown = path.decode(errors="replace")
+                raise InvalidParameter(f'cannot overwrite non-directory "/{shown}" with directory "/{shown}"') from None
             hides_lower = path in self._whiteouts
             self._remove(path, parent_fd, name)
             os.mkdir(name, 0o700, dir_fd=parent_fd)
@@ -239,7 +282,7 @@ class _Extractor:
         try:
             os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent_fd)
         except FileExistsError:  # this layer's own: a file hides what is below it anyway, a directory must be told
-            if stat.S_ISDIR(os.stat(hidden, dir_fd=parent_fd, follow_symlinks=False).st_mode):
+            if _is_directory(parent_fd, hidden):
                 self._set_opaque(path)
         else:
             self._whiteouts.add(path)
@@ -265,7 +308,7 @@ class _Extractor:
 
     def _make_implied(self, path: bytes, parent_fd: int, name: bytes) -> int:
         """Make and open a directory that an entry needs and the archive does not list."""
-        if name.startswith(WHITEOUT_PREFIX):
+        if self._is_layer and name.startswith(WHITEOUT_PREFIX):
             raise UnsafeEntry(f"unpack `{path.decode(errors='replace')}`: a whiteout is no directory")
         try:
             status = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
@@ -306,7 +349,8 @@ class _Extractor:
             finally:
                 os.close(fd)
             return _Metadata(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns)
-        return _Metadata(0o755, os.geteuid(), os.getegid(), 0)
+        uid, gid = self._owner or (os.geteuid(), os.getegid())
+        return _Metadata(0o755, uid, gid, 0 if self._is_layer else time.time_ns())
 
     def _remove(self, path: bytes, parent_fd: int, name: bytes) -> None:
         """Remove what an earlier entry made, whatever it is."""
@@ -330,6 +374,10 @@ class _Extractor:
                 _set_xattr(fd, key, value)
             os.fchmod(fd, metadata.mode)
             os.utime(fd, ns=(metadata.mtime_ns, metadata.mtime_ns))
+
+
+def _is_directory(parent_fd: int, name: bytes) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=parent_fd, follow_symlinks=False).st_mode)
 
 
 def _clean(name: bytes) -> bytes:
@@ -368,6 +416,15 @@ def _set_node_metadata(entry: TarEntry, parent_fd: int, name: bytes) -> None:
     for key, value in entry.xattrs.items():
         _set_xattr(b"/proc/self/fd/%d/%s" % (parent_fd, name), key, value)
     os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent_fd, follow_symlinks=False)
+
+
+def _set_mode(parent_fd: int, name: bytes, mode: int) -> None:
+    """Set the mode of a device or pipe that mknod(2) cut by the umask; a link that took its place is not followed."""
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+    try:
+        os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)
 
 
 def _set_xattr(where: int | bytes, key: bytes, value: bytes) -> None:

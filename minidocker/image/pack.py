@@ -21,7 +21,7 @@ from minidocker.codec.tar import END_OF_ARCHIVE, Kind, TarEntry, render_header, 
 from minidocker.image.diff import ChangeKind, Found, read_xattrs
 from minidocker.kernel.overlay import Node, list_stack, open_stack
 
-__all__ = ["Packer", "pack_changes", "pack_stack"]
+__all__ = ["Packer", "gather", "pack_changes", "pack_stack"]
 
 _CHUNK_BYTES: Final = 1 << 18
 _OPEN_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -65,9 +65,9 @@ def pack_stack(fds: Sequence[int], *, prefix: str = "") -> Iterator[bytes]:
 class Packer:
     """One archive in the making: remembers which files with several names it holds already."""
 
-    def __init__(self, *, latest_ns: int | None = None) -> None:
-        """Store no time that is later than *latest_ns*."""
-        self._latest_ns = latest_ns
+    def __init__(self, *, latest_ns: int | None = None, devices: frozenset[int] | None = None, step_ns: int = 1) -> None:
+        """Cut times to whole *step_ns* and to *latest_ns*, and enter no directory on other file systems than *devices*."""
+        self._latest_ns, self._devices, self._step_ns = latest_ns, devices, step_ns
         self._first_names: dict[tuple[int, int], bytes] = {}
 
     def pack_directory(self, fds: Sequence[int], prefix: str) -> Iterator[bytes]:
@@ -75,7 +75,7 @@ class Packer:
         for _, node in sorted(list_stack(fds).items()):
             name = f"{prefix}{node.name}"
             yield from self.pack(node, name)
-            if stat.S_ISDIR(node.status.st_mode):
+            if stat.S_ISDIR(node.status.st_mode) and (self._devices is None or node.status.st_dev in self._devices):
                 with open_stack(node) as below:
                     yield from self.pack_directory(below, f"{name}/")
 
@@ -87,7 +87,7 @@ class Packer:
             return
         entry = TarEntry(
             name=os.fsencode(name), kind=kind, mode=stat.S_IMODE(status.st_mode), uid=status.st_uid, gid=status.st_gid,
-            mtime_ns=status.st_mtime_ns if self._latest_ns is None else min(status.st_mtime_ns, self._latest_ns),
+            mtime_ns=self._clamp(status.st_mtime_ns),
             xattrs={os.fsencode(key): value for key, value in read_xattrs(node).items()},
         )  # fmt: skip
         if kind is not Kind.DIRECTORY and status.st_nlink > 1:
@@ -103,6 +103,23 @@ class Packer:
         elif kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE):
             entry = replace(entry, device_major=os.major(status.st_rdev), device_minor=os.minor(status.st_rdev))
         yield render_header(entry)
+
+
+    def _clamp(self, time_ns: int) -> int:
+        return (time_ns if self._latest_ns is None else min(time_ns, self._latest_ns)) // self._step_ns * self._step_ns
+
+
+def gather(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in fewer pieces: a header alone is too little for one write."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _CHUNK_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    yield b"".join(waiting)
 
 
 def _pack_file(node: Node, entry: TarEntry) -> Iterator[bytes]:

@@ -82,8 +82,17 @@ def _copy_leaf(node: Node, target_fd: int) -> None:
         os.mknod(name, status.st_mode, status.st_rdev, dir_fd=target_fd)
     os.chown(name, status.st_uid, status.st_gid, dir_fd=target_fd, follow_symlinks=False)
     if not stat.S_ISLNK(status.st_mode):
-        os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=target_fd)  # new and no link: mknod's mode went through the umask
+        _set_mode(name, target_fd, stat.S_IMODE(status.st_mode))
     os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=target_fd, follow_symlinks=False)
+
+
+def _set_mode(name: str, target_fd: int, mode: int) -> None:
+    """Set the mode that mknod(2) cut by the umask; a link that took its place (in a shared volume) is not followed."""
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target_fd)
+    try:
+        os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)
 
 
 def _copy_file(name: str, source_fd: int, target_fd: int) -> None:
