@@ -23,7 +23,7 @@ class MinidockerError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Message and hint on one line, as they travel in `{"message": …}`."""
+        """Message and hint on one line, for logs; in the Remote API they are two keys, because Docker's clients know one."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 

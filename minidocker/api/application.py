@@ -43,7 +43,7 @@ def answer_request(
             return Response()
         return _dispatch(engine, router, head, body, client_fd)
     except MinidockerError as error:
-        return error_response(error.http_status, str(error))
+        return error_response(error.http_status, error.message, hint=error.hint)
     except http1.HttpError:
         raise  # in the body: the connection is beyond repair
     except OSError as error:

@@ -210,7 +210,7 @@ def _take(answer: Hijack, connection: socket.socket) -> None:
     try:
         answer.take(connection.fileno())
     except MinidockerError as error:
-        text = f"{error}\r\n".encode()
+        text = f"{error.message}\r\n".encode()
         connection.sendall(text if answer.is_terminal else encode_frame(1, text))
 
 

@@ -63,7 +63,7 @@ def _require_startable(engine: Engine, record: ExecRecord) -> None:
         raise Conflict(f"Error: Exec command {record.id} has already run")
     container = require_container(engine, record.container_id)
     if container.state.status is Status.PAUSED:
-        raise Conflict(f"container {container.id} is paused, unpause the container before exec")
+        raise Conflict(f"Container {container.id} is paused, unpause the container before exec")
     if not container.state.running:
         raise Conflict(f"container {container.id} is not running")
 

@@ -19,7 +19,7 @@ __all__ = ["parse_time", "render_container_details", "render_container_summary",
 _NULL_WHEN_EMPTY_HOST: Final = frozenset(
     {"Binds", "VolumesFrom", "CapAdd", "CapDrop", "ExtraHosts", "GroupAdd", "Links", "SecurityOpt", "DeviceCgroupRules"}
 )
-_NULL_WHEN_EMPTY_CONFIG: Final = frozenset({"OnBuild", "Volumes"})
+_NULL_WHEN_EMPTY_CONFIG: Final = frozenset({"Env", "OnBuild", "Volumes"})
 """Lists that Go leaves nil and therefore prints as `null`."""
 _WINDOWS_ONLY: Final[Mapping[str, Json]] = {"CpuCount": 0, "CpuPercent": 0, "IOMaximumIOps": 0, "IOMaximumBandwidth": 0}
 """Fields that mean nothing on Linux and that Docker prints all the same."""

@@ -102,9 +102,14 @@ def text_response(text: str) -> Response:
     return Response(body=text.encode(), content_type="text/plain; charset=utf-8")
 
 
-def error_response(status: int, message: str) -> Response:
-    """Return an error in Docker's form; "not modified" has no body."""
-    return Response(status=304) if status == 304 else json_response({"message": message}, status=status)
+def error_response(status: int, message: str, *, hint: str = "") -> Response:
+    """Return an error in Docker's form; "not modified" has no body.
+
+    The next step travels beside the message: Docker's clients print the one, ours both.
+    """
+    if status == 304:
+        return Response(status=304)
+    return json_response({"message": message, **({"hint": hint} if hint else {})}, status=status)
 
 
 def stream_type(*, tty: bool, version: tuple[int, int]) -> str:

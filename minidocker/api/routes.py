@@ -12,7 +12,7 @@ from minidocker.api import container_streams, containers, disk_usage, exec, file
 from minidocker.api.request import Request
 from minidocker.api.response import Response, json_response
 from minidocker.api.router import Handler, Route
-from minidocker.errors import NotSupported, Unavailable
+from minidocker.errors import NotFound, NotSupported, Unavailable
 
 if TYPE_CHECKING:
     from minidocker.engine.engine import Engine
@@ -31,6 +31,11 @@ def refuse_swarm(_engine: Engine, _request: Request) -> Response:
 def refuse(_engine: Engine, request: Request) -> Response:
     """Say that Docker has this, and this server has not."""
     raise NotSupported(f"minidocker does not serve `{request.method} {request.path}`")
+
+
+def no_plugin(_engine: Engine, request: Request) -> Response:
+    """Say that there is no such plugin: `docker inspect NAME` asks for one last, when nothing else has the name."""
+    raise NotFound(f'plugin "{request.parameters["name"]}" not found')
 
 
 def list_plugins(_engine: Engine, _request: Request) -> Response:
@@ -53,7 +58,7 @@ _UNSERVED_PATHS: Final = (
     "POST /build/cancel", "POST /session", "POST /grpc", "GET /images/search", "POST /images/{name...}/push",
     "GET /distribution/{name...}/json", "POST /networks/create", "POST /networks/{id}/connect",
     "POST /networks/{id}/disconnect", "PUT /volumes/{name}", "GET /plugins/privileges", "POST /plugins/pull",
-    "POST /plugins/create", "GET /plugins/{name...}/json", "DELETE /plugins/{name...}",
+    "POST /plugins/create", "DELETE /plugins/{name...}",
 )  # fmt: skip
 
 
@@ -74,6 +79,7 @@ ROUTES: Final = (
     *volumes.ROUTES,
     *networks.ROUTES,
     Route(method="GET", pattern="/plugins", handler=list_plugins),
+    Route(method="GET", pattern="/plugins/{name...}/json", handler=no_plugin),
     *_refusals(_SWARM_PATHS, refuse_swarm),
     *_refusals(_UNSERVED_PATHS, refuse),
 )

@@ -37,10 +37,10 @@ def json_line(document: Json) -> bytes:
     return render_json(document)[:-1] + b"\r\n"
 
 
-def error_line(message: str, *, code: int = 0) -> bytes:
+def error_line(message: str, *, code: int = 0, hint: str = "") -> bytes:
     """Return the object with which a progress stream fails."""
     detail: dict[str, Json] = {"code": code, "message": message} if code else {"message": message}
-    return json_line({"errorDetail": detail, "error": message})
+    return json_line({"errorDetail": detail, "error": message, **({"hint": hint} if hint else {})})
 
 
 def progress_response(objects: Iterable[Json]) -> StreamResponse:
@@ -65,7 +65,7 @@ def _progress_chunks(objects: Iterator[Json], source: Iterator[Json]) -> Iterato
         for item in objects:
             yield json_line(item)
     except MinidockerError as error:
-        yield error_line(str(error))
+        yield error_line(error.message, hint=error.hint)
     except OSError as error:
         yield error_line(f"the stream broke off: {error}")
     finally:

@@ -34,9 +34,9 @@ class ServerUnreachable(MinidockerError):
 class DaemonError(MinidockerError):
     """The server refused a request; `http_status` is its answer."""
 
-    def __init__(self, message: str, http_status: int) -> None:
+    def __init__(self, message: str, http_status: int, hint: str = "") -> None:
         """Keep the server's words."""
-        super().__init__(f"Error response from daemon: {message}")
+        super().__init__(f"Error response from daemon: {message}", hint=hint)
         self.text = message
         self.http_status = http_status
 
@@ -318,12 +318,12 @@ def _render_json(value: object) -> bytes:
 
 
 def _read_error(response: Response) -> DaemonError:
-    body = response.read()
+    body, hint = response.read(), ""
     try:
         import json
 
         value = json.loads(body)
-        message = str(value["message"])
+        message, hint = str(value["message"]), str(value.get("hint", ""))
     except (ValueError, KeyError, TypeError):
         message = body.decode(errors="replace").strip() or f"request returned status {response.status} without a reason"
-    return DaemonError(message.rstrip("\n"), response.status)
+    return DaemonError(message.rstrip("\n"), response.status, hint)

@@ -63,7 +63,7 @@ def read_progress(lines: Iterable[bytes]) -> Iterator[Json]:
             raise PeerError(f"read progress: not JSON: `{line[:60]!r}`") from error
         failure = text_at(event, "errorDetail", "message") or text_at(event, "error")
         if failure:
-            raise PeerError(failure)
+            raise PeerError(failure, hint=text_at(event, "hint"))
         yield event
 
 

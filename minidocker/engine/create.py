@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 from dataclasses import replace
-from typing import Final
 
 from minidocker.cgroup.limits import check_resources
 from minidocker.container.health import inherit_health
@@ -14,17 +13,16 @@ from minidocker.container.names import compose_name, parse_container_name
 from minidocker.container.plan import MASKED_PATHS, READONLY_PATHS
 from minidocker.container.record import ContainerRecord
 from minidocker.engine.engine import Engine, hasten_moves, now, publish_container_event
+from minidocker.engine.conflicts import check_host_config
 from minidocker.engine.images import require_image
 from minidocker.engine.mounts import resolve_mounts
-from minidocker.errors import HostError, InvalidParameter, NotSupported
+from minidocker.errors import HostError, InvalidParameter
 from minidocker.ids import short_id
 from minidocker.kernel.copy import copy_stack
 from minidocker.kernel.overlay import open_trees
 from minidocker.spec.container import DEFAULT_SHM_BYTES, ContainerConfig, CreateRequest, HostConfig, LogConfig, RestartPolicy
 
 __all__ = ["compose_record", "create_container", "merge_config", "remove_anonymous_volumes"]
-
-_LOG_DRIVERS: Final = ("json-file", "none", "local")
 
 
 def create_container(engine: Engine, request: CreateRequest, *, name: str = "", platform: str = "") -> tuple[str, tuple[str, ...]]:
@@ -65,7 +63,7 @@ def compose_record(engine: Engine, request: CreateRequest, *, name: str) -> Cont
         raise InvalidParameter("no command specified", hint="name one after the image")
     host_config = _name_shared_containers(engine, _complete_host_config(request.host_config, version=engine.layout.version))
     check_resources(host_config, cpus=engine.host.cpus)
-    _check_host_config(host_config)
+    check_host_config(engine, request.config, host_config)
     return ContainerRecord(
         id=container_id, name=name or _free_name(engine), created=now(), image_id=image.id, config=config,
         host_config=host_config, networking=request.networking_config, layers=engine.images.ensure_layers(image),
@@ -171,31 +169,6 @@ def _name_shared_containers(engine: Engine, host: HostConfig) -> HostConfig:
         return f"container:{engine.containers.require(reference).record.id}" if kind == "container" and colon else mode
 
     return replace(host, network_mode=name(host.network_mode), pid_mode=name(host.pid_mode), ipc_mode=name(host.ipc_mode))
-
-
-def _check_host_config(host: HostConfig) -> None:
-    """Refuse what contradicts itself, in Docker's words."""
-    policy = host.restart_policy
-    if policy.name not in ("no", "always", "unless-stopped", "on-failure"):
-        raise InvalidParameter(f"invalid restart policy: unknown policy '{policy.name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'")
-    if host.auto_remove and policy.name != "no":
-        raise InvalidParameter("can't create 'AutoRemove' container with restart policy")
-    if policy.maximum_retry_count and policy.name in ("always", "unless-stopped", "no"):
-        raise InvalidParameter("invalid restart policy: maximum retry count can only be used with 'on-failure'")
-    if host.log_config.type not in _LOG_DRIVERS:
-        raise InvalidParameter(f"logger: no log driver named '{host.log_config.type}' is registered")
-    if host.runtime != "runc":
-        raise InvalidParameter(f"unknown or invalid runtime name: {host.runtime}")
-    if host.device_requests:
-        raise InvalidParameter('could not select device driver "" with capabilities: [[gpu]]', hint="there is none; use --device")
-    if host.isolation not in ("", "default"):
-        raise InvalidParameter(f'invalid isolation "{host.isolation}": Linux has only "default"')
-    if host.links:
-        raise NotSupported("--link: containers do not know each other's names yet", hint="use published ports, or --add-host")
-    if host.shm_size < 0:
-        raise InvalidParameter("SHM size can not be less than 0")
-    if not -1000 <= host.oom_score_adj <= 1000:
-        raise InvalidParameter(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
 
 
 def _warnings(host: HostConfig, platform: str) -> tuple[str, ...]:

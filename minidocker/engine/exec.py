@@ -11,7 +11,7 @@ from minidocker.container.plan import ExecPlan, Surroundings, plan_exec
 from minidocker.container.protocol import Failed, Resize, RunExec
 from minidocker.container.record import Status
 from minidocker.engine.engine import Engine, hasten_moves, publish_container_event
-from minidocker.engine.start import group_name, seccomp_program
+from minidocker.engine.start import group_name, seccomp_program, split_hint
 from minidocker.engine.store import Handle
 from minidocker.errors import Conflict, HostError, InvalidParameter, NotFound
 
@@ -59,16 +59,16 @@ def create_exec(engine: Engine, reference: str, request: ExecRequest) -> str:
     if not request.cmd:
         raise InvalidParameter("No exec command specified")
     with handle.lock:
-        _require_running(handle)
+        _require_running(handle, reference)
         exec_id = secrets.token_hex(32)
         handle.execs[exec_id] = ExecRecord(id=exec_id, container_id=handle.record.id, request=request)
     publish_container_event(engine, handle, f"exec_create: {' '.join(request.cmd)}", execID=exec_id)
     return exec_id
 
 
-def _require_running(handle: Handle) -> None:
+def _require_running(handle: Handle, name: str) -> None:
     if handle.record.state.status is Status.PAUSED:
-        raise Conflict(f"container {handle.record.id} is paused, unpause the container before exec")
+        raise Conflict(f"Container {name} is paused, unpause the container before exec")
     if handle.record.state.status is Status.RESTARTING:
         raise Conflict(f"container {handle.record.id} is restarting, wait until the container is running")
     if not handle.record.state.running or handle.link is None:
@@ -104,11 +104,13 @@ def start_exec(
     with handle.lock:
         if record.running or record.exit_code is not None:
             raise Conflict(f"Error: Exec command {exec_id} has already run")
-        _require_running(handle)
+        _require_running(handle, handle.record.id)
         message = _compose(engine, handle, record, detach=detach, framed=not tty, rows=rows, columns=columns)
         fds = [os.dup(connection_fd)] if connection_fd is not None and not detach else []
         link = handle.link
         handle.execs[exec_id] = replace(record, running=True)
+    # Before it runs: the news of its end comes by another thread, and would overtake this.
+    publish_container_event(engine, handle, f"exec_start: {' '.join(record.request.cmd)}", execID=exec_id)
     try:
         assert link is not None
         answer = link.run_exec(message, fds)
@@ -123,10 +125,10 @@ def _note_answer(engine: Engine, handle: Handle, exec_id: str, answer: object) -
         present = handle.execs[exec_id]
         if isinstance(answer, Failed):
             handle.execs[exec_id] = replace(present, running=False, exit_code=answer.exit_code)
-            text = f"OCI runtime exec failed: exec failed: unable to start container process: {answer.text}"
-            raise (InvalidParameter if answer.exit_code in (126, 127) else HostError)(text)
+            reason, hint = split_hint(answer.text)
+            text = f"OCI runtime exec failed: exec failed: unable to start container process: {reason}: unknown"
+            raise (InvalidParameter if answer.exit_code in (126, 127) else HostError)(text, hint=hint)
         handle.execs[exec_id] = replace(present, pid=getattr(answer, "pid", 0))
-    publish_container_event(engine, handle, f"exec_start: {' '.join(present.request.cmd)}", execID=exec_id)
 
 
 def _compose(

@@ -26,6 +26,7 @@ from minidocker.container.protocol import Exited, Failed, Launch, Started
 from minidocker.container.record import ContainerRecord, NetworkEndpoint, Status, move_state
 from minidocker.container.seccomp import compile_profile, default_profile, parse_profile
 from minidocker.engine.attach import ARRIVAL_LIMIT_S
+from minidocker.engine.conflicts import parse_size
 from minidocker.engine.endpoint import plan_endpoint
 from minidocker.engine.engine import Engine, hasten_moves, now, publish_container_event
 from minidocker.engine.health import start_health, stop_health
@@ -35,8 +36,10 @@ from minidocker.engine.store import Handle
 from minidocker.engine.wait import ExitResult, resolve_waiters
 from minidocker.errors import Conflict, HostError, InvalidParameter, MinidockerError, NotModified
 
-__all__ = ["start_container", "group_name", "link_monitor", "seccomp_program", "settle_exit", "start_handle", "surroundings_of"]
+__all__ = ["start_container", "group_name", "link_monitor", "seccomp_program", "settle_exit", "split_hint", "start_handle", "surroundings_of"]
 
+RUNTIME_CHAIN: Final = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed"
+"""The way of an error through Docker's layers, which stands in front of the reason: people search the web for it."""
 GROUP_REMOVE_TRIES: Final = 50
 GROUP_REMOVE_PAUSE_S: Final = 0.01
 """A control group is busy until the kernel has buried its last process."""
@@ -181,9 +184,11 @@ def start_handle(engine: Engine, handle: Handle) -> None:
         for proxy in proxies:
             proxy.close()
     if isinstance(answer, Failed):
-        text = f"failed to create task for container: unable to start container process: {answer.text}"
+        text, hint = split_hint(answer.text)
+        if not text.startswith("unable to find user"):  # Docker looks users up before any run time is asked
+            text = f"{RUNTIME_CHAIN}: unable to start container process: {text}: unknown"
         _give_up(engine, handle, endpoint, text=text, exit_code=answer.exit_code)
-        raise (InvalidParameter if answer.exit_code in (126, 127) else HostError)(text)
+        raise (InvalidParameter if answer.exit_code in (126, 127) else HostError)(text, hint=hint)
     handle.link = link
     started = move_state(
         record, Status.RUNNING, pid=answer.pid, started_at=now(), exit_code=0, error="", oom_killed=False, manually_stopped=False
@@ -191,6 +196,12 @@ def start_handle(engine: Engine, handle: Handle) -> None:
     handle.save(started)
     publish_container_event(engine, handle, "start")
     start_health(engine, handle)
+
+
+def split_hint(text: str) -> tuple[str, str]:
+    """Return what init said went wrong and, from the brackets at its end, what to do about it."""
+    head, bracket, hint = text.rpartition(" (")
+    return (head, hint[:-1]) if bracket and hint.endswith(")") else (text, "")
 
 
 def _prepare_files(engine: Engine, record: ContainerRecord) -> None:
@@ -245,20 +256,6 @@ def _compose_launch(engine: Engine, handle: Handle, record: ContainerRecord, aro
         oom_path=f"{memory}/{'memory.events' if engine.layout.version == 2 else 'memory.oom_control'}" if memory else "",
         proxies=tuple(f"{endpoint.address}:{p.container_port}" for p in endpoint.ports if p.protocol != "sctp") if endpoint else (),
     )  # fmt: skip
-
-
-def parse_size(text: str) -> int:
-    """Return the bytes that `10m` spells; nothing is 0.
-
-    Raises:
-        InvalidParameter: no number with a unit.
-    """
-    units = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-    number = text.lower().rstrip("bkmg")
-    unit = text.lower()[len(number) :].rstrip("b") if text.lower()[len(number) :] != "b" else ""
-    if text and (not number.isdigit() or unit not in units):
-        raise InvalidParameter(f"invalid size: '{text}'")
-    return int(number or 0) * units[unit]
 
 
 def _give_up(engine: Engine, handle: Handle, endpoint: NetworkEndpoint | None, *, text: str, exit_code: int) -> None:

@@ -42,7 +42,7 @@ def parse_signal(text: str) -> signal.Signals:
             return signal.Signals(int(text))
         name = text.upper()
         return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"]
-    raise InvalidParameter(f"Invalid signal: {text}")
+    raise InvalidParameter(f"invalid signal: {text}")
 
 
 def kill_container(engine: Engine, reference: str, *, signal: str) -> None:
@@ -52,7 +52,10 @@ def kill_container(engine: Engine, reference: str, *, signal: str) -> None:
         Conflict: it does not run.
     """
     handle = engine.containers.require(reference)
-    number = parse_signal(signal or "KILL")
+    try:
+        number = parse_signal(signal or "KILL")
+    except InvalidParameter as error:
+        raise InvalidParameter(f"cannot kill container: {reference}: {error.message}") from error
     with handle.lock:
         if not handle.record.state.running:
             raise Conflict(f"cannot kill container: {reference}: container {handle.record.id} is not running")
@@ -167,7 +170,7 @@ def pause_container(engine: Engine, reference: str) -> None:
     handle = engine.containers.require(reference)
     with handle.lock:
         if handle.record.state.status is Status.PAUSED:
-            raise Conflict(f"container {handle.record.id} is already paused")
+            raise Conflict(f"Container {handle.record.id} is already paused")
         if not handle.record.state.running:
             raise Conflict(f"container {handle.record.id} is not running")
         freeze_handle(engine, handle, frozen=True)
@@ -185,7 +188,7 @@ def unpause_container(engine: Engine, reference: str) -> None:
     handle = engine.containers.require(reference)
     with handle.lock:
         if handle.record.state.status is not Status.PAUSED:
-            raise Conflict(f"container {handle.record.id} is not paused")
+            raise Conflict(f"Container {handle.record.id} is not paused")
         freeze_handle(engine, handle, frozen=False)
         handle.save(move_state(handle.record, Status.RUNNING))
         start_health(engine, handle, resumed=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from minidocker.errors import InvalidParameter, NotFound, NotSupported
+from minidocker.errors import InvalidParameter, NotFound
 from minidocker.kernel.durable import write_durably
 from minidocker.spec.record import json_key, read_record, render_record
 
@@ -50,10 +50,10 @@ class VolumeStore:
 
         Raises:
             InvalidParameter: a name with other characters.
-            NotSupported: a driver other than `local`.
+            NotFound: a driver other than `local`.
         """
         if driver not in ("", "local"):
-            raise NotSupported(f"create volume `{name}`: no volume driver `{driver}`; there is only `local`")
+            raise NotFound(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found')
         if name and not _NAME.fullmatch(name):
             raise InvalidParameter(
                 f'create {name}: "{name}" includes invalid characters for a local volume name, only '

@@ -1,0 +1,63 @@
+"""What `create` refuses: options of which only one can be meant, and what the machine lacks."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from minidocker.container.host import Host
+from minidocker.engine.conflicts import check_host_config, parse_cpu_list, parse_size
+from minidocker.errors import InvalidParameter
+from minidocker.spec.container import ContainerConfig, HostConfig, LogConfig, RestartPolicy
+
+if TYPE_CHECKING:
+    from minidocker.engine.engine import Engine
+
+ENGINE = cast("Engine", SimpleNamespace(host=Host(cpus=2)))
+PLAIN = HostConfig(runtime="runc", log_config=LogConfig(type="json-file"), restart_policy=RestartPolicy(name="no"))
+SHARED = "container:other"
+
+
+def host(**changes: object) -> HostConfig:
+    """Return a plain configuration with *changes*."""
+    return HostConfig(**({name: getattr(PLAIN, name) for name in ("runtime", "log_config", "restart_policy")} | changes))
+
+
+REFUSED = {
+    "hostname-of-the-host": (ContainerConfig(hostname="x"), host(uts_mode="host"), "hostname and the UTS mode"),
+    "hostname-of-another": (ContainerConfig(hostname="x"), host(network_mode=SHARED), "hostname and the network mode"),
+    "names-of-another": (ContainerConfig(), host(network_mode=SHARED, extra_hosts=("a:1.2.3.4",)), "custom host-to-IP mapping"),
+    "ports-of-another": (ContainerConfig(), host(network_mode=SHARED, port_bindings={"80/tcp": ()}), "port publishing"),
+    "capability": (ContainerConfig(), host(cap_add=("nosuch",)), 'invalid CapAdd: unknown capability: "CAP_NOSUCH"'),
+    "cpu": (ContainerConfig(), host(cpuset_cpus="99"), "Requested CPUs are not available - requested 99, available: 0-1"),
+    "cpu-list": (ContainerConfig(), host(cpuset_cpus="a-b"), "Invalid value a-b for cpuset cpus"),
+    "memory-node": (ContainerConfig(), host(cpuset_mems="7"), "Requested memory nodes are not available"),
+    "log-driver": (ContainerConfig(), host(log_config=LogConfig(type="syslog")), "error looking up logging plugin syslog"),
+    "log-option": (ContainerConfig(), host(log_config=LogConfig(type="json-file", config={"x": "y"})), "unknown log opt 'x' for json-file log driver"),
+    "log-size": (ContainerConfig(), host(log_config=LogConfig(type="local", config={"max-size": "big"})), "invalid size: 'big'"),
+    "restart-with-rm": (ContainerConfig(), host(auto_remove=True, restart_policy=RestartPolicy(name="always")), "AutoRemove"),
+    "restart-count": (ContainerConfig(), host(restart_policy=RestartPolicy(name="always", maximum_retry_count=3)), "maximum retry count"),
+    "runtime": (ContainerConfig(), host(runtime="kata"), "unknown or invalid runtime name: kata"),
+}
+
+
+@pytest.mark.parametrize(("asked", "config", "words"), REFUSED.values(), ids=REFUSED)
+def test_request_that_cannot_be_met_is_refused_in_dockers_words(asked: ContainerConfig, config: HostConfig, words: str) -> None:
+    """Scripts look for these sentences, and people search the web for them."""
+    with pytest.raises(InvalidParameter) as error:
+        check_host_config(ENGINE, asked, config)
+    assert words in error.value.message
+
+
+def test_plain_request_passes() -> None:
+    """A refusal that refuses everything would pass the test above."""
+    check_host_config(ENGINE, ContainerConfig(hostname="x"), host(cpuset_cpus="0-1", cap_add=("SYS_TIME", "cap_chown"), cap_drop=("all",)))
+
+
+def test_lists_and_sizes_are_read_as_the_kernel_and_docker_write_them() -> None:
+    """cpuset(7) has ranges; sizes count in 1024."""
+    assert parse_cpu_list("0-2,5") == {0, 1, 2, 5}
+    assert parse_cpu_list("") == frozenset()
+    assert [parse_size(text) for text in ("", "10", "10b", "1k", "1kb", "10m", "1g")] == [0, 10, 10, 1024, 1024, 10 << 20, 1 << 30]
