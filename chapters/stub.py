@@ -7,9 +7,11 @@ are. A stub keeps decorators, signature and docstring: they are the exercise's q
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
-__all__ = ["Function", "find_functions", "replace_functions", "strip_functions"]
+__all__ = ["Function", "find_functions", "read_bodies", "replace_functions", "strip_functions"]
+
+INDENT = 4
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -35,69 +37,61 @@ def strip_functions(source: bytes, names: Iterable[str], *, exercise: str) -> by
     Raises:
         LookupError: there is no function of that name.
     """
-    end = _line_end(source)
-
-    def stub(node: Function, lines: list[bytes]) -> bytes:
-        first = node.body[0]
-        has_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-        last_kept = first if has_docstring else None
-        kept = b"".join(lines[_first_line(node) - 1 : (last_kept.end_lineno or 0) if last_kept else _header_end(node, lines)])
-        if not last_kept and first.lineno <= _header_end(node, lines):  # a body on the line of the signature
-            line = lines[first.lineno - 1]
-            kept = b"".join(lines[_first_line(node) - 1 : first.lineno - 1]) + line[: first.col_offset].rstrip() + end
-        indent = b" " * (node.col_offset + 4)
-        message = f"exercise {exercise}: python3 -m chapters hint {exercise}"
-        return kept.rstrip(b"\r\n") + end + indent + f'raise NotImplementedError("{message}")'.encode() + end
-
-    return _rewrite(source, dict.fromkeys(names, stub))
+    refusal = f'raise NotImplementedError("exercise {exercise}: python3 -m chapters hint {exercise}")'.encode()
+    functions = find_functions(ast.parse(source))
+    return _rewrite(source, {name: b" " * (functions[name].col_offset + INDENT if name in functions else INDENT) + refusal for name in names})
 
 
 def replace_functions(source: bytes, functions: bytes) -> bytes:
-    """Return *source* with every function that *functions* defines in the place of the one of the same name.
+    """Return *source* with the body of every function that *functions* defines in the place of its own.
 
     Raises:
         LookupError: *source* has no such function.
         SyntaxError: *functions* is no Python.
     """
-    given = functions.splitlines(keepends=True)
-    end = _line_end(source)
-    texts = {
-        name: end.join(line.rstrip(b"\r\n") for line in given[_first_line(node) - 1 : node.end_lineno]) + end
-        for name, node in find_functions(ast.parse(functions)).items()
-    }
-    return _rewrite(source, {name: _constant(text) for name, text in texts.items()})
+    return _rewrite(source, read_bodies(functions))
 
 
-def _constant(text: bytes) -> Callable[[Function, list[bytes]], bytes]:
-    return lambda _node, _lines: text
+def read_bodies(source: bytes) -> dict[str, bytes]:
+    """Return the body of each function of *source* by name, without docstring, with the source's own indentation."""
+    lines = source.splitlines(keepends=True)
+    bodies = {}
+    for name, node in find_functions(ast.parse(source)).items():
+        begin, column = _begin_of_body(node, lines)
+        first, *rest = lines[begin - 1 : node.end_lineno]
+        bodies[name] = b"".join([b" " * (node.col_offset + INDENT) + first[column:] if column else first, *rest])
+    return bodies
 
 
-def _rewrite(source: bytes, changes: Mapping[str, Callable[[Function, list[bytes]], bytes]]) -> bytes:
+def _rewrite(source: bytes, bodies: Mapping[str, bytes]) -> bytes:
+    """Put *bodies*, whole lines, into the functions of these names."""
     functions = find_functions(ast.parse(source))
-    for name in changes:
+    for name in bodies:
         if name not in functions:
             raise LookupError(f"there is no function `{name}`")
     lines = source.splitlines(keepends=True)
-    for name in sorted(changes, key=lambda name: -functions[name].lineno):  # from below, so that the places above stay right
+    end = b"\r\n" if lines and lines[0].endswith(b"\r\n") else b"\n"
+    for name in sorted(bodies, key=lambda name: -functions[name].lineno):  # from below, so that the places above stay right
         node = functions[name]
-        new = changes[name](node, lines)
-        lines[_first_line(node) - 1 : node.end_lineno] = [new if lines[(node.end_lineno or 0) - 1].endswith(b"\n") else new.rstrip(b"\r\n")]
-        lines = b"".join(lines).splitlines(keepends=True)
+        begin, column = _begin_of_body(node, lines)
+        last = lines[(node.end_lineno or 0) - 1]
+        new = [line.rstrip(b"\r\n") + end for line in bodies[name].splitlines()]
+        if not last.endswith(b"\n"):
+            new[-1] = new[-1].rstrip(b"\r\n")
+        head = [lines[begin - 1][:column].rstrip() + end] if column else []
+        lines[begin - 1 : node.end_lineno] = head + new
     return b"".join(lines)
 
 
-def _first_line(node: Function) -> int:
-    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-
-
-def _header_end(node: Function, lines: list[bytes]) -> int:
-    """Return the number of the line on which the signature's colon stands."""
-    places = [child.end_lineno or 0 for child in ast.walk(node.args) if isinstance(child, (ast.arg, ast.expr))]
-    number = max([node.lineno, *places, (node.returns.end_lineno or 0) if node.returns else 0])
-    while number < node.body[0].lineno and not lines[number - 1].split(b"#")[0].rstrip().endswith(b":"):
-        number += 1
-    return number
-
-
-def _line_end(source: bytes) -> bytes:
-    return b"\r\n" if b"\r\n" in source.partition(b"\n")[0] + b"\n" else b"\n"
+def _begin_of_body(node: Function, lines: list[bytes]) -> tuple[int, int]:
+    """Return the line on which a body begins, after the docstring and with the comments before it; and the column if the line begins otherwise."""
+    first = node.body[0]
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    if is_docstring and len(node.body) > 1:
+        return (first.end_lineno or 0) + 1, 0
+    if lines[first.lineno - 1][: first.col_offset].strip():  # `def f(): return 1`
+        return first.lineno, first.col_offset
+    begin = first.lineno
+    while begin - 1 > node.lineno and lines[begin - 2].strip().startswith(b"#"):
+        begin -= 1
+    return begin, 0

@@ -154,7 +154,10 @@ def encode_error(error: BaseException) -> dict[str, Any]:
 
     attributes = {str(k): v for k, v in vars(error).items() if not k.startswith("__")}
     fields = dict(zip(attributes, plain(attributes.values()), strict=True))
-    return {"type": _name_of(type(error)), "args": plain(error.args), "attributes": fields, "text": str(error)}
+    args = error.args
+    if isinstance(error, OSError) and error.filename is not None:  # OSError keeps the path apart
+        args = (*args[:2], error.filename)
+    return {"type": _name_of(type(error)), "args": plain(args), "attributes": fields, "text": str(error)}
 
 
 def decode_error(data: Any) -> BaseException | None:

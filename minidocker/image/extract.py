@@ -30,6 +30,7 @@ from types import TracebackType
 from typing import Final
 
 from minidocker.codec.tar import InvalidArchive, Kind, TarEntry, TarReader
+from minidocker.codec.whiteout import WHITEOUT_PREFIX, Meaning, UnsafeEntry, parse_whiteout
 from minidocker.errors import HostError, InvalidParameter, MinidockerError
 from minidocker.kernel.overlay import OPAQUE_XATTRS, OPEN_DIRECTORY, open_below, remove_tree
 
@@ -38,11 +39,6 @@ __all__ = ["OPAQUE_XATTR", "UnsafeEntry", "extract_files", "extract_layer"]
 OPAQUE_XATTR: Final = OPAQUE_XATTRS[0]
 """Marks a directory that hides what is below it; only a process with CAP_SYS_ADMIN may set it."""
 
-WHITEOUT_PREFIX: Final = b".wh."
-OPAQUE_MARKER: Final = b".wh..wh..opq"
-AUFS_PREFIX: Final = b".wh..wh."
-"""Other files that begin so were bookkeeping of an older file system; Docker ignores them too."""
-
 MAX_OPEN_DIRECTORIES: Final = 64
 """Archives list directories in order, so that few open ones save nearly all the walking."""
 
@@ -50,10 +46,6 @@ MAX_DEPTH: Final = 255
 """Levels of directories. The kernel has no limit below an open directory; what walks the tree later recurses."""
 
 _CREATE_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class UnsafeEntry(InvalidParameter):
-    """An archive's entry leads out of the directory that it is unpacked into, or through a symbolic link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +170,9 @@ class _Extractor:
             self._directories[b""] = _metadata_of(entry)
             return
         parent_fd = self._require_directory(parent)
-        if self._is_layer and name.startswith(WHITEOUT_PREFIX):
-            self._unpack_whiteout(parent, parent_fd, name)
+        meaning, about = parse_whiteout(name) if self._is_layer else (Meaning.ITSELF, name)
+        if meaning is not Meaning.ITSELF:
+            self._unpack_whiteout(meaning, parent, parent_fd, about)
             return
         if entry.kind is Kind.DIRECTORY:
             self._unpack_directory(path, parent_fd, name, entry)
@@ -268,16 +261,12 @@ class _Extractor:
                 self._set_opaque(path)
         return True
 
-    def _unpack_whiteout(self, parent: bytes, parent_fd: int, name: bytes) -> None:
+    def _unpack_whiteout(self, meaning: Meaning, parent: bytes, parent_fd: int, hidden: bytes) -> None:
         """Hide what lower layers have under a name, or everything that they have in a directory."""
-        if name == OPAQUE_MARKER:
+        if meaning is Meaning.OPAQUE:
             self._set_opaque(parent)
+        if meaning is not Meaning.GONE:
             return
-        if name.startswith(AUFS_PREFIX):
-            return
-        hidden = name[len(WHITEOUT_PREFIX) :]
-        if hidden in (b"", b".", b".."):
-            raise UnsafeEntry(f"unpack layer: the whiteout `{name.decode(errors='replace')}` names no file")
         path = _join(parent, hidden)
         try:
             os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent_fd)

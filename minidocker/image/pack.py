@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Final
 
 from minidocker.codec.tar import END_OF_ARCHIVE, Kind, TarEntry, render_header, render_padding
+from minidocker.codec.whiteout import render_whiteout
 from minidocker.image.diff import ChangeKind, Found, read_xattrs
 from minidocker.kernel.overlay import Node, list_stack, open_stack
 
@@ -44,8 +45,7 @@ def pack_changes(changes: Iterator[Found], *, latest_ns: int | None = None) -> I
         is_empty = False
         name = found.change.path.lstrip("/")
         if found.change.kind is ChangeKind.DELETED or found.node is None:
-            parent, slash, last = name.rpartition("/")
-            yield render_header(TarEntry(name=os.fsencode(f"{parent}{slash}.wh.{last}"), mode=0o600))
+            yield render_header(TarEntry(name=os.fsencode(render_whiteout(name)), mode=0o600))
         else:
             yield from packer.pack(found.node, name)
     if not is_empty:

@@ -19,9 +19,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
+from minidocker.codec.whiteout import compute_shown
+
 __all__ = [
-    "OPAQUE_XATTRS", "OPEN_DIRECTORY", "Node", "is_opaque", "is_whiteout", "list_stack", "open_below", "open_stack", "open_trees",
-    "remove_tree",
+    "OPAQUE_XATTRS", "OPEN_DIRECTORY", "Node", "is_opaque", "is_whiteout", "list_directory", "list_stack", "open_below",
+    "open_stack", "open_trees", "remove_tree",
 ]  # fmt: skip
 
 OPAQUE_XATTRS: Final = ("trusted.overlay.opaque", "user.overlay.opaque")
@@ -57,19 +59,18 @@ def is_opaque(fd: int) -> bool:
 
 def list_stack(fds: Sequence[int]) -> dict[str, Node]:
     """Return what a stack of directories shows, by name."""
-    shown: dict[str, Node] = {}
-    hidden: set[str] = set()
-    for depth, fd in enumerate(fds):
-        for name in os.listdir(fd):
-            if name in shown or name in hidden:
-                continue
-            with suppress(FileNotFoundError):  # removed since the directory was read
-                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                if is_whiteout(status):
-                    hidden.add(name)
-                else:
-                    shown[name] = Node(name, status, tuple(fds[depth:]))
-    return shown
+    layers = [list_directory(fd) for fd in fds]
+    shown = compute_shown([(name, is_whiteout(status)) for name, status in layer.items()] for layer in layers)
+    return {name: Node(name, layers[depth][name], tuple(fds[depth:])) for name, depth in shown.items()}
+
+
+def list_directory(fd: int) -> dict[str, os.stat_result]:
+    """Return what lies in a directory, by name."""
+    found = {}
+    for name in os.listdir(fd):
+        with suppress(FileNotFoundError):  # removed since the directory was read
+            found[name] = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    return found
 
 
 @contextmanager

@@ -42,7 +42,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 
 PURE_PACKAGES = (
     "codec/", "spec/", "errors.py", "ids.py", "reference/", "dockerfile/", "cgroup/limits.py", "cgroup/usage.py", "container/health.py", "container/plan.py", "container/record.py",
-    "container/capabilities.py", "container/seccomp.py", "container/seccomp_profile.py", "container/user.py", "container/names.py",
+    "container/capabilities.py", "container/seccomp.py", "image/layer.py", "container/seccomp_profile.py", "container/user.py", "container/names.py",
     "kernel/steps.py", "kernel/flags.py", "kernel/explain.py", "registry/names.py", "registry/documents.py", "registry/protocol.py",
     "registry/endpoints.py", "registry/challenge.py", "registry/htpasswd.py", "registry/bcrypt.py", "network/bridge.py", "network/ipam.py", "network/names.py",
     "network/ports.py", "network/rules.py", "network/record.py", "engine/endpoint.py", "engine/options.py", "engine/places.py",

@@ -1,0 +1,2 @@
+def render_whiteout(path: str) -> str:
+    return f".wh.{path}"
