@@ -1,77 +1,17 @@
 """Sizes, durations and moments as people write and read them.
 
-Pure. Sizes that are typed count in 1024 (`64m`), sizes that are shown count in 1000 (`1.24kB`), as in Docker;
-durations are Go's (`1m30s`) in nanoseconds. Chapter 14.
+Pure. Sizes that are typed count in 1024 (`64m`, see `minidocker.spec.quantity`), sizes that are shown count in 1000 (`1.24kB`),
+as in Docker. Chapter 14.
 """
 
 from __future__ import annotations
 
+from minidocker.spec.quantity import parse_bytes, parse_duration_ns
+
 __all__ = ["parse_bytes", "parse_duration_ns", "parse_timestamp", "render_age", "render_binary_size", "render_size"]
 
-_BINARY = "kmgtp"
 _BINARY_WORDS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
-_DURATION_NS = {
-    "ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000,
-}  # fmt: skip
-
-
-def parse_bytes(text: str) -> int:
-    """Return the bytes that *text* means: a number with `b k m g t p`, `kb` or `kib`; letters count in 1024.
-
-    Raises:
-        ValueError: not a number, negative or an unknown suffix.
-    """
-    digits = len(text)
-    while digits and not (text[digits - 1].isdigit() or text[digits - 1] == "."):
-        digits -= 1
-    number, suffix = text[:digits], text[digits:].strip().lower()
-    try:
-        value = float(number)
-    except ValueError:
-        raise ValueError(f"invalid size: '{text}'") from None
-    if value < 0:
-        raise ValueError(f"invalid size: '{text}'")
-    if suffix in ("", "b"):
-        return int(value)
-    if suffix[0] not in _BINARY or suffix[1:] not in ("", "b", "ib"):
-        raise ValueError(f"invalid suffix: '{suffix}'")
-    return int(value * 1024 ** (_BINARY.index(suffix[0]) + 1))
-
-
-def parse_duration_ns(text: str) -> int:
-    """Return the nanoseconds of a Go duration: numbers with units, such as `1h2m3.5s`; `0` needs none.
-
-    Raises:
-        ValueError: no number, no unit or an unknown one.
-    """
-    rest = text[1:] if text[:1] in ("-", "+") else text
-    if rest == "0":
-        return 0
-    if not rest:
-        raise ValueError(f'time: invalid duration "{text}"')
-    total = 0.0
-    while rest:
-        digits = _span(rest, "0123456789.")
-        letters = digits + _span_until(rest[digits:], "0123456789.")
-        number, unit = rest[:digits], rest[digits:letters]
-        if not number.strip(".") or number.count(".") > 1:
-            raise ValueError(f'time: invalid duration "{text}"')
-        if not unit:
-            raise ValueError(f'time: missing unit in duration "{text}"')
-        if unit not in _DURATION_NS:
-            raise ValueError(f'time: unknown unit "{unit}" in duration "{text}"')
-        total += float(number) * _DURATION_NS[unit]
-        rest = rest[letters:]
-    return -round(total) if text.startswith("-") else round(total)
-
-
-def _span(text: str, letters: str) -> int:
-    return len(text) - len(text.lstrip(letters))
-
-
-def _span_until(text: str, letters: str) -> int:
-    return next((index for index, letter in enumerate(text) if letter in letters), len(text))
 
 
 def parse_timestamp(text: str) -> float:

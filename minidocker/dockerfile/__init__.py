@@ -4,7 +4,10 @@ Rule: pure, and every mistake has a place (`DockerfileError`: line, column, care
 
 - `instructions`: a file, its stages, the 18 instructions with their flags
 - `mistake`: errors that point at their cause
-- `expand`: quotes and variables, at the time when the builder comes to an instruction
+- `lexer`: lines become statements: directives, comments, continuations, heredocs
+- `words`, `flags`: a statement's arguments, as JSON, words or a line, and its flags
+- `parser`: statements become instructions and stages
+- `expand`, `mounts`: quotes and variables, at the time when the builder comes to an instruction
 
 Chapter 9.
 """
@@ -12,7 +15,10 @@ Chapter 9.
 from minidocker.dockerfile.expand import expand_instruction, expand_word, expand_words
 from minidocker.dockerfile.instructions import Dockerfile, Instruction, Stage
 from minidocker.dockerfile.mistake import DockerfileError, locate
+from minidocker.dockerfile.mounts import parse_mounts
+from minidocker.dockerfile.parser import parse_dockerfile, parse_instruction
 
 __all__ = [
     "Dockerfile", "DockerfileError", "Instruction", "Stage", "expand_instruction", "expand_word", "expand_words", "locate",
+    "parse_dockerfile", "parse_instruction", "parse_mounts",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from minidocker.dockerfile.instructions import (
-    Add, Arg, Copy, Env, Expose, From, Heredoc, Instruction, Label, Pair, StopSignal, User, Volume, Workdir,
+    Add, Copy, Env, Expose, From, Heredoc, Instruction, Label, Pair, StopSignal, User, Volume, Workdir,
 )  # fmt: skip
 from minidocker.dockerfile.mistake import DockerfileError
 
@@ -326,8 +326,9 @@ AnyInstruction = TypeVar("AnyInstruction", bound=Instruction | From)
 def expand_instruction(instruction: AnyInstruction, environment: Mapping[str, str], escape: str = "\\") -> AnyInstruction:
     """Return *instruction* as it is to be carried out: every word expanded of which Docker says so.
 
-    `COPY --from` and the commands of RUN, CMD, ENTRYPOINT and HEALTHCHECK stay as they are. RUN's mounts are expanded where
-    they are parsed, by `minidocker.dockerfile.mounts.parse_mounts`.
+    `COPY --from` and the commands of RUN, CMD, ENTRYPOINT and HEALTHCHECK stay as they are. So does ARG: a default counts only
+    if nobody gave a value, and sees the names before it on the same line; whoever declares it uses `expand_word`. RUN's mounts
+    are expanded where they are parsed, by `minidocker.dockerfile.mounts.parse_mounts`.
     """
 
     def word(text: str) -> str:
@@ -336,7 +337,7 @@ def expand_instruction(instruction: AnyInstruction, environment: Mapping[str, st
     expander = _EXPANDERS.get(type(instruction))
     changes = expander(instruction, word) if expander else {}
     if isinstance(instruction, Expose):
-        changes = {"ports": tuple(port for text in instruction.ports for port in expand_words(text, environment, escape))}
+        changes = {"ports": tuple(port for text in sorted(instruction.ports) for port in expand_words(text, environment, escape))}
     if isinstance(instruction, Add | Copy):
         changes["heredocs"] = tuple(_expand_heredoc(heredoc, environment, escape) for heredoc in instruction.heredocs)
     return replace(instruction, **changes) if changes else instruction
@@ -359,14 +360,14 @@ def _texts(*names: str) -> Callable[..., dict[str, Any]]:
     return expand_fields
 
 
-def _pairs(instruction: Arg | Env | Label, word: Callable[[str], str]) -> dict[str, Any]:
+def _pairs(instruction: Env | Label, word: Callable[[str], str]) -> dict[str, Any]:
     return {"pairs": tuple(Pair(name=word(pair.name), value=None if pair.value is None else word(pair.value)) for pair in instruction.pairs)}
 
 
 _EXPANDERS: Final[Mapping[type, Callable[..., dict[str, Any]]]] = {
     Add: _texts("sources", "destination", "chown", "chmod", "checksum"),
     Copy: _texts("sources", "destination", "chown", "chmod"),
-    Arg: _pairs, Env: _pairs, Label: _pairs,
+    Env: _pairs, Label: _pairs,
     From: _texts("image", "platform"),
     StopSignal: _texts("signal"), User: _texts("user"), Volume: _texts("paths"), Workdir: _texts("path"),
 }  # fmt: skip

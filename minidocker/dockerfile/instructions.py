@@ -58,8 +58,7 @@ class Heredoc:
     @property
     def body(self) -> str:
         """The content without indentation, where that was asked for."""
-        lines = self.content.splitlines(keepends=True)
-        return "".join(line.lstrip("\t") for line in lines) if self.strip_tabs else self.content
+        return "\n".join(line.lstrip("\t") for line in self.content.split("\n")) if self.strip_tabs else self.content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +110,7 @@ class Mount:
 
     type: MountType = MountType.BIND
     target: str = ""
-    """May be relative to WORKDIR; empty only for secrets (`/run/secrets/ID`, or none with `env`) and ssh."""
+    """May be relative to WORKDIR; a secret without one is `/run/secrets/ID`, or only in a variable."""
     source: str = ""
     """A path in `from_`, or in the build context; a secret may name its id here."""
     from_: str = ""

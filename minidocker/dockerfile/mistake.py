@@ -8,7 +8,6 @@ the parser keeps no books for the case that goes well. Pure. Chapter 9.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 from minidocker.dockerfile.instructions import NO_SPAN, Span
 from minidocker.errors import InvalidParameter
@@ -21,7 +20,7 @@ class DockerfileError(InvalidParameter):
 
     def __init__(self, message: str, *, hint: str = "", culprit: str = "") -> None:
         """Keep what is wrong; *culprit* is the text to point at, as it was written."""
-        super().__init__(message, hint=hint)
+        super().__init__(_readable(message), hint=_readable(hint))
         self.culprit = culprit
         self.span = NO_SPAN
         self.column = 0
@@ -34,13 +33,18 @@ class DockerfileError(InvalidParameter):
         return f"{text}\n{self.excerpt}" if self.excerpt else text
 
 
-def locate(error: DockerfileError, span: Span, lines: Sequence[str], *, prefix: str = "") -> DockerfileError:
+def _readable(text: str) -> str:
+    """Return *text* without the bytes that were no UTF-8: a message must be able to travel."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def locate(error: DockerfileError, span: Span, lines: Sequence[str], *, prefix: str = "dockerfile parse error on line {line}: ") -> DockerfileError:
     """Give *error* its place in *lines*, unless it has one; *prefix* comes before the message."""
     if not error.column:
         error.span = span
         line, column = _find_culprit(error.culprit, span, lines)
         error.column = column
-        error.message = prefix + error.message
+        error.message = prefix.format(line=span.first) + error.message
         error.excerpt = render_excerpt(lines, line, column, max(1, len(error.culprit)))
     return error
 
@@ -66,7 +70,18 @@ def _find_culprit(culprit: str, span: Span, lines: Sequence[str]) -> tuple[int, 
 
 
 def find_suggestion(word: str, known: Iterable[str]) -> str:
-    """Return the one of *known* that *word* probably was to be, as a question; nothing if none is close."""
-    by_folded = {name.lower(): name for name in known}
-    close = get_close_matches(word.lower(), sorted(by_folded), n=1, cutoff=0.6)
-    return f"did you mean {by_folded[close[0]]}?" if close and close[0] != word.lower() else ""
+    """Return the one of *known* that *word* probably was to be, as a question; nothing if none is within two typing errors."""
+    close = min(((_count_errors(word.lower(), name.lower()), name) for name in known), default=(3, ""))
+    return f"did you mean {close[1]}?" if 0 < close[0] < 3 else ""
+
+
+def _count_errors(one: str, other: str) -> int:
+    """Return how many letters must be added, dropped or changed (Levenshtein's distance); beyond 3 it does not matter."""
+    if abs(len(one) - len(other)) > 2:
+        return 3
+    row = list(range(len(other) + 1))
+    for i, left in enumerate(one, 1):
+        diagonal, row[0] = row[0], i
+        for j, right in enumerate(other, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
+    return row[-1]
