@@ -28,6 +28,7 @@ from minidocker.engine.engine import Engine, EngineConfig, open_engine
 from minidocker.engine.recover import recover, remove_empty_groups
 from minidocker.errors import Conflict, HostError, InvalidParameter
 from minidocker.fingerprint import source_fingerprint
+from minidocker.registry.endpoints import HUB_DOMAIN, RegistryConfig, plan_endpoints
 
 if TYPE_CHECKING:
     from minidocker.engine.options import DaemonOptions
@@ -49,7 +50,11 @@ def run_daemon(options: DaemonOptions) -> int:
     if options.storage_driver not in ("", "overlay2", "vfs"):
         raise InvalidParameter(f"no storage driver `{options.storage_driver}`", hint="there are `overlay2` and `vfs`")
     lock = _lock_data_root(data_root)
-    engine = open_engine(EngineConfig(data_root=data_root, exec_root=exec_root, driver=options.storage_driver))
+    registries = RegistryConfig(mirrors=options.registry_mirrors, insecure=options.insecure_registries)
+    plan_endpoints(HUB_DOMAIN, registries)  # a mirror whose address is wrong is said now, not with the first pull
+    engine = open_engine(
+        EngineConfig(data_root=data_root, exec_root=exec_root, driver=options.storage_driver, registries=registries)
+    )
     engine.launcher.start()
     listeners = _open_listeners(options)
     recover(engine)

@@ -12,7 +12,8 @@ from minidocker.api.render_image import render_image_details, render_image_summa
 from minidocker.api.request import Request, query_filters, query_flag, query_text
 from minidocker.api.response import Answer, Response, StreamResponse, json_response
 from minidocker.api.router import Route
-from minidocker.api.streams import progress_response
+from minidocker.api.streams import is_gone, progress_response
+from minidocker.api.distribution import credentials_of
 from minidocker.engine.image_removal import prune_images, remove_image
 from minidocker.engine.images import (
     history_image,
@@ -20,11 +21,12 @@ from minidocker.engine.images import (
     inspect_image,
     list_images,
     load_images,
-    pull_image,
     save_images,
     tag_image,
 )
+from minidocker.engine.pull import pull_image
 from minidocker.errors import InvalidParameter, NotSupported
+from minidocker.reference.reference import parse_reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +59,13 @@ def create(engine: Engine, request: Request) -> Answer:
     """Pull an image, or import one from the body."""
     name, source = query_text(request, "fromImage"), query_text(request, "fromSrc")
     if name:
-        return progress_response(pull_image(engine, _with_tag(name, query_text(request, "tag"))))
+        reference, fd = _with_tag(name, query_text(request, "tag")), request.client_fd
+        return progress_response(
+            pull_image(
+                engine, reference, platform=query_text(request, "platform"), credentials=credentials_of(request),
+                all_tags=is_repository_only(reference), is_gone=lambda: is_gone(fd),
+            )
+        )  # fmt: skip
     if source != "-":
         raise NotSupported(
             f"import `{source}`: the server fetches nothing", hint="download the file and import it"
@@ -69,6 +77,12 @@ def create(engine: Engine, request: Request) -> Answer:
             platform=query_text(request, "platform"),
         )
     )  # fmt: skip
+
+
+def is_repository_only(reference: str) -> bool:
+    """Whether neither a tag nor a digest is named: then the API means all tags."""
+    name = parse_reference(reference, default_tag="")
+    return not name.tag and not name.digest
 
 
 def _with_tag(name: str, tag: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from minidocker.api import container_streams, containers, disk_usage, exec, files, images, networks, system, teaching, volumes
+from minidocker.api import container_streams, containers, disk_usage, distribution, exec, files, images, networks, system, teaching, volumes
 from minidocker.api.request import Request
 from minidocker.api.response import Response, json_response
 from minidocker.api.router import Handler, Route
@@ -55,8 +55,7 @@ _SWARM_PATHS: Final = (
 _UNSERVED_PATHS: Final = (
     "GET /containers/{id}/attach/ws",
     "POST /build", "POST /build/prune",
-    "POST /build/cancel", "POST /session", "POST /grpc", "GET /images/search", "POST /images/{name...}/push",
-    "GET /distribution/{name...}/json", "POST /networks/create", "POST /networks/{id}/connect",
+    "POST /build/cancel", "POST /session", "POST /grpc", "POST /networks/create", "POST /networks/{id}/connect",
     "POST /networks/{id}/disconnect", "PUT /volumes/{name}", "GET /plugins/privileges", "POST /plugins/pull",
     "POST /plugins/create", "DELETE /plugins/{name...}",
 )  # fmt: skip
@@ -75,6 +74,7 @@ ROUTES: Final = (
     *container_streams.ROUTES,
     *exec.ROUTES,
     *files.ROUTES,
+    *distribution.ROUTES,
     *images.ROUTES,
     *volumes.ROUTES,
     *networks.ROUTES,

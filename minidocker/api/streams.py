@@ -22,7 +22,7 @@ from minidocker.errors import MinidockerError
 from minidocker.spec.record import Json
 
 __all__ = [
-    "LOG_BATCH_BYTES", "error_line", "json_line", "progress_response", "render_log_chunks", "wait_for_client", "wait_until_read",
+    "LOG_BATCH_BYTES", "error_line", "is_gone", "json_line", "progress_response", "render_log_chunks", "wait_for_client", "wait_until_read",
 ]  # fmt: skip
 
 HEAD_READ_TIMEOUT_S: Final = 0.5
@@ -106,6 +106,14 @@ def wait_for_client(ready_fd: int, client_fd: int) -> bool:
     if client_fd >= 0:
         poll.register(client_fd, select.POLLRDHUP)
     return any(fd == ready_fd for fd, _ in poll.poll())
+
+
+def is_gone(client_fd: int) -> bool:
+    """Whether the client has closed its end: nobody will read what comes."""
+    poll = select.poll()
+    if client_fd >= 0:
+        poll.register(client_fd, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def wait_until_read(fd: int, *, timeout_s: float = HEAD_READ_TIMEOUT_S) -> bool:

@@ -14,7 +14,7 @@ from minidocker.api.request import Request, query_filters, query_time_ns
 from minidocker.api.response import Answer, Response, StreamResponse, json_response, render_json
 from minidocker.api.router import Route
 from minidocker.engine.events import FILTER_KEYS, Subscription, subscribe
-from minidocker.errors import InvalidParameter, NotSupported
+from minidocker.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from minidocker.engine.engine import Engine
@@ -70,16 +70,10 @@ def _event_chunks(subscription: Subscription) -> Iterator[bytes]:
         yield render_json(render_event(event))
 
 
-def auth(_engine: Engine, _request: Request) -> Response:
-    """Refuse to check credentials: no registry is asked here."""
-    raise NotSupported("log in: this server speaks to no registry", hint="`docker load` and `docker import` bring images in")
-
-
 ROUTES: Final = (
     Route(method="HEAD", pattern="/_ping", handler=ping),
     Route(method="GET", pattern="/_ping", handler=ping),
     Route(method="GET", pattern="/version", handler=version),
     Route(method="GET", pattern="/info", handler=info),
     Route(method="GET", pattern="/events", handler=events),
-    Route(method="POST", pattern="/auth", handler=auth),
 )

@@ -213,6 +213,8 @@ class Client:
         self._connect = connect
         self._prefix = f"/v{api_version.removeprefix('v')}" if api_version else ""
         self._shared: _Connection | None = None
+        self.config_directory = ""
+        """Where the credentials are that go along with a request for a registry."""
         self.on_answer: Callable[[Response], None] | None = None
         """Called once, with the first answer of this server."""
 

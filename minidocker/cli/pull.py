@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from minidocker.cli.command import Command
+from minidocker.cli.credentials import registry_auth
 from minidocker.cli.fields import number_at, text_at, value_at
 from minidocker.cli.flags import BOOL, STRING, Flag
 from minidocker.cli.image_name import split_image_name
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from minidocker.cli.session import Session
     from minidocker.spec.record import Json
 
-__all__ = ["PULL", "pull_image", "read_progress", "show_progress"]
+__all__ = ["PULL", "full_name", "pull_image", "read_progress", "show_progress"]
 
 
 def pull_image(client: Client, image: str, *, platform: str = "", quiet: bool = False, all_tags: bool = False, out: TextIO) -> None:
@@ -38,7 +39,7 @@ def pull_image(client: Client, image: str, *, platform: str = "", quiet: bool = 
         query["tag"] = tag or "latest"
     if platform:
         query["platform"] = platform
-    progress = read_progress(client.open("POST", "/images/create", query, headers={"X-Registry-Auth": "e30="}).lines())
+    progress = read_progress(client.open("POST", "/images/create", query, headers=registry_auth(client.config_directory, image)).lines())
     if quiet:
         for _ in progress:
             pass
@@ -116,11 +117,16 @@ def pull(session: Session, options: Options) -> int:
         session.client(), image, platform=options.text("platform"), quiet=options.switch("quiet"),
         all_tags=options.switch("all-tags"), out=sys.stdout,
     )  # fmt: skip
-    host = repository.partition("/")[0] if "/" in repository else ""
-    familiar = "." in host or ":" in host or host == "localhost"
-    separator = "@" if tag.startswith("sha256:") else ":"
-    print(f"{'' if familiar else 'docker.io/' + ('' if '/' in repository else 'library/')}{repository}{separator}{tag or 'latest'}")
+    print(full_name(repository, tag or ("" if options.switch("all-tags") else "latest")))
     return 0
+
+
+def full_name(repository: str, tag: str) -> str:
+    """Return the complete name of an image."""
+    host = repository.partition("/")[0] if "/" in repository else ""
+    has_host = "." in host or ":" in host or host == "localhost"
+    separator = ("@" if tag.startswith("sha256:") else ":") if tag else ""
+    return f"{'' if has_host else 'docker.io/' + ('' if '/' in repository else 'library/')}{repository}{separator}{tag}"
 
 
 PULL = Command(

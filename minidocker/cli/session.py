@@ -54,12 +54,15 @@ class Session:
         """Whether somebody said which server; then none is started."""
         self.address = explicit or f"unix://{default_socket(_user_id(), os.environ)}"
         self._options = options
+        self.config_directory = options.text("config") if options else ""
+        """Where `config.json` is; empty for the place that the environment names."""
         self._client: Client | None = None
 
     def client(self) -> Client:
         """Return the client of this session's server; it connects when it is first used."""
         if self._client is None:
             self._client = Client(self._connect, api_version=os.environ.get("DOCKER_API_VERSION", ""))
+            self._client.config_directory = self.config_directory
             self._client.on_answer = self._compare_source
         return self._client
 

@@ -55,6 +55,7 @@ REASONS: Final[Mapping[int, str]] = {
 # RFC 9110, section 5.6.2, and 9112, sections 3 and 5: token, request-line, status-line, field-line. A field value may hold
 # visible ASCII, blanks and bytes above 127, but no control character: a bare CR or a NUL is where readers disagree.
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_FIRST: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]")
 _REQUEST_LINE: Final = re.compile(rb"(" + _TOKEN + rb") ([!-~]+) HTTP/([0-9])\.([0-9])")
 _STATUS_LINE: Final = re.compile(rb"HTTP/([0-9])\.([0-9]) ([1-9][0-9]{2})(?: ([\t -~\x80-\xff]*))?")
 _FIELD: Final = re.compile(rb"(" + _TOKEN + rb"):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*")
@@ -178,6 +179,8 @@ class MessageParser:
     # --- heads
 
     def _next_head(self) -> Event | None:
+        if self._buffer and _FIRST.match(self._buffer) is None:  # a client that begins TLS waits for an answer, not for more bytes
+            raise HttpError(f"read message head: `{_show(bytes(self._buffer[:1]))}` begins no message; is this TLS?")
         end = self._buffer.find(b"\r\n\r\n", self._scanned)
         if end < 0 or end > MAX_HEAD_BYTES:
             if len(self._buffer) >= MAX_HEAD_BYTES + 4:

@@ -21,9 +21,11 @@ from minidocker.container.logs import format_time
 from minidocker.engine.events import Event, EventBus
 from minidocker.engine.networks import Networks
 from minidocker.engine.store import ContainerStore, Handle
+from minidocker.engine.transfers import Registries
 from minidocker.image.store import ImageStore
 from minidocker.kernel import mount, namespaces, process
 from minidocker.kernel.flags import Clone, Ms
+from minidocker.registry.endpoints import RegistryConfig
 from minidocker.volume.store import VolumeStore
 
 __all__ = ["Engine", "EngineConfig", "can_stack_overlays", "hasten_moves", "now", "open_engine", "publish_container_event"]
@@ -39,6 +41,8 @@ class EngineConfig:
     """Sockets of monitors: belongs to this boot."""
     driver: str = ""
     """`overlay2` or `vfs`; empty: the first that works."""
+    registries: RegistryConfig = RegistryConfig()
+    """Mirrors, and who may be spoken to without TLS."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +57,7 @@ class Engine:
     volumes: VolumeStore
     networks: Networks
     events: EventBus
+    registries: Registries
     launcher: Launcher
     driver: str
     own_procs: str = ""
@@ -124,7 +129,8 @@ def open_engine(config: EngineConfig) -> Engine:
         config=config, host=read_host(), layout=layout, images=images,
         own_procs=find_own_procs(layout, Path("/proc/self/cgroup").read_text(encoding="utf-8")),
         containers=ContainerStore(config.data_root / "containers"), volumes=VolumeStore(config.data_root / "volumes"),
-        networks=Networks(config.data_root), events=EventBus(), launcher=Launcher(), driver=driver,
+        networks=Networks(config.data_root), events=EventBus(), registries=Registries(config.registries),
+        launcher=Launcher(), driver=driver,
     )  # fmt: skip
 
 

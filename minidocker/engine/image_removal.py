@@ -41,6 +41,8 @@ def remove_image(engine: ImageEngine, reference: str, *, force: bool = False, no
     if not others:
         _check_last_name(engine, image, reference, force=force)
     removed = [_untag(engine, image, name)]
+    if name.tag and not any(other.repository == name.repository for other in others):  # its digests alone name nothing any more
+        removed += [_untag(engine, image, other) for other in image.names if other.repository == name.repository and other.digest]
     if others:
         return removed
     left = engine.images.require(image.id)

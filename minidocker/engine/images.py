@@ -1,4 +1,4 @@
-"""`docker images`, `tag`, `history`, `pull`, `load`, `save`, `import`: the engine's verbs for images.
+"""`docker images`, `tag`, `history`, `load`, `save`, `import`: the engine's verbs for images.
 
 Acting. `require_image` is how the rest of the engine finds an image, and where the built-in ones come into being. Removal has its
 own module, `image_removal`, because of its rules. Texts and JSON keys are those of the Docker Engine API 1.50. Chapter 7.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from minidocker.codec.tar import ByteSource
 from minidocker.engine.events import Event
-from minidocker.errors import InvalidParameter, NotSupported
+from minidocker.errors import InvalidParameter
 from minidocker.image.archive import Selection, load_archive, render_archive
 from minidocker.builtin.images import find_built_in, make_built_in
 from minidocker.image.importer import ImportRequest, import_archive
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ImageEngine", "ImageSummary", "history_image", "import_image", "inspect_image", "list_images", "load_images",
-    "pull_image", "publish_image_event", "require_image", "save_images", "tag_image",
+    "publish_image_event", "require_image", "save_images", "tag_image",
 ]  # fmt: skip
 
 FILTER_KEYS: Final = ("before", "dangling", "label", "reference", "since", "until")
@@ -243,25 +243,6 @@ def tag_image(engine: ImageEngine, reference: str, *, repository: str, tag: str 
         raise InvalidReference("refusing to create a tag with a digest reference")
     engine.images.tag(image.id, name)
     publish_image_event(engine, "tag", image, name=name.familiar)
-
-
-def pull_image(engine: ImageEngine, reference: str) -> Iterator[Json]:
-    """Yield the progress of bringing in *reference*; this version can only make the built-in images.
-
-    Raises:
-        NotSupported: the image would have to come from a registry.
-    """
-    name = parse_reference(reference)
-    if not find_built_in(reference):
-        raise NotSupported(
-            f"pull `{name.familiar}`: this version has no registry client", hint="load it with `minidocker load` or `import`"
-        )
-    is_new = engine.images.find(reference) is None
-    image = require_image(engine, reference)
-    yield {"status": f"Pulling from {name.path}", "id": name.tag}
-    yield {"status": f"Digest: {image.manifest_digest}"}
-    yield {"status": f"Status: {'Downloaded newer image' if is_new else 'Image is up to date'} for {name.familiar}"}
-    publish_image_event(engine, "pull", image, name=name.familiar)
 
 
 def load_images(engine: ImageEngine, stream: ByteSource) -> Iterator[Json]:

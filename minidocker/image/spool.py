@@ -127,6 +127,11 @@ class SpoolReader:
         self._offset += len(piece)
         return piece
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all bytes are there."""
+        return self._spool.received == self._spool.size
+
     def close(self) -> None:
         """Give the descriptor back."""
         self._file.close()

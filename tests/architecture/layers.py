@@ -30,6 +30,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("builtin", "reference"): "it has a name",
     ("cli.daemon", "api"): "the same executable is client and server; imported when it becomes the server",
     ("cli.daemon", "engine"): "the server's options and default places",
+    ("cli.manifest", "registry"): "the client asks the registry itself, as Docker's does: the Remote API shows no manifest",
     ("cli.registry", "api"): "the same executable is a registry; imported when it becomes one",
     ("cli.registry", "registry"): "garbage collection works on the registry's files, without a server",
     ("cli.autostart", "engine"): "where a server started in the background puts its log; a pure table",
@@ -56,7 +57,7 @@ IMPURE_MODULES = frozenset(
 
 BANS: dict[str, tuple[frozenset[str], str]] = {
     "ctypes": (frozenset({"kernel"}), "one door to the kernel"),
-    "subprocess": (frozenset({"cli.autostart"}), "no helper programs; the client only starts the server"),
+    "subprocess": (frozenset({"cli.autostart", "cli.credentials"}), "no helper programs; the client starts the server, and asks credential helpers"),
 }
 """Module → who may import it, and why nobody else."""
 

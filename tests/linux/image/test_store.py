@@ -22,10 +22,10 @@ from minidocker.container.record import ContainerRecord, State, Status
 from minidocker.engine.events import Event
 from minidocker.engine.image_removal import prune_images, remove_image
 from minidocker.engine.images import (
-    ContainerUse, history_image, import_image, inspect_image, list_images, load_images, pull_image, require_image,
+    ContainerUse, history_image, import_image, inspect_image, list_images, load_images, require_image,
     save_images, tag_image,
 )  # fmt: skip
-from minidocker.errors import Conflict, HostError, InvalidParameter, MinidockerError, NotFound, NotSupported
+from minidocker.errors import Conflict, HostError, InvalidParameter, MinidockerError, NotFound
 from minidocker.kernel.copy import copy_stack
 from minidocker.image.importer import ImportRequest, import_archive
 from minidocker.image.store import ImageStore
@@ -171,8 +171,6 @@ def test_unknown_image_gets_dockers_words(engine: Engine) -> None:
         require_image(engine, "nosuch")
     with pytest.raises(NotFound, match=f"^No such image: {'e' * 64}$"):
         require_image(engine, "e" * 64)
-    with pytest.raises(NotSupported, match="pull `nosuch:latest`: this version has no registry client"):
-        list(pull_image(engine, "nosuch"))
 
 
 def test_save_and_load_bring_images_to_another_store(engine: Engine, tmp_path: Path) -> None:

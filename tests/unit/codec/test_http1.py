@@ -261,3 +261,11 @@ def test_request_with_an_impossible_target_is_not_rendered(target: str) -> None:
     """The caller percent-encodes; the codec does not guess."""
     with pytest.raises(ValueError, match="cannot be sent"):
         render_request("GET", target, [])
+
+
+def test_tls_on_a_port_without_it_is_refused_at_its_first_byte() -> None:
+    """A client that tries TLS first waits for our answer before it falls back: nobody may wait for a line's end here."""
+    parser = RequestParser()
+    parser.feed(b"\x16")
+    with pytest.raises(HttpError, match="is this TLS"):
+        parser.next_event()

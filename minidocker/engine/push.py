@@ -1,0 +1,211 @@
+"""`docker push`: from an image in the store to a name in a registry.
+
+Acting. Layers travel compressed; one that is stored plain is compressed first, once: the image keeps the result, so the next push finds
+everything there and the digest that the registry has is the one that `docker images --digests` shows. For each layer the registry is
+asked whether it has it, then whether another repository has it (a mount), and only then are bytes sent. The manifest goes last:
+what the tag leads to is always whole. Texts are Docker's. Chapter 8.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from minidocker.engine.images import publish_image_event, require_image
+from minidocker.engine.pull import PullEngine
+from minidocker.engine.transfers import Crew, first_that_works
+from minidocker.errors import NotFound
+from minidocker.image.compression import open_decompressed
+from minidocker.image.deflate import compress_gzip
+from minidocker.image.ingest import ChunkSource
+from minidocker.image.store import ImageRecord, render_json
+from minidocker.reference.reference import InvalidReference, Reference, parse_reference
+from minidocker.registry.challenge import ANONYMOUS, Credentials
+from minidocker.registry.session import RepositorySession
+from minidocker.registry.transfer import mount_blob, upload_blob
+from minidocker.spec.image import OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
+from minidocker.spec.record import Json, render_record
+
+if TYPE_CHECKING:
+    from minidocker.image.ingest import Ingest
+
+__all__ = ["push_image"]
+
+MAX_UPLOADS: Final = 5
+"""Layers that are sent at the same time, as in Docker."""
+MAX_MOUNT_SOURCES: Final = 3
+"""Repositories that are asked for a layer before it is sent."""
+
+
+def push_image(
+    engine: PullEngine, reference: str, *, tag: str = "", credentials: Credentials = ANONYMOUS, is_gone: Callable[[], bool] = lambda: False
+) -> Iterator[Json]:
+    """Yield the progress of sending *reference*, or without a tag every tag of that repository.
+
+    Raises:
+        InvalidReference: no image can be called that, or it has a digest.
+        NotFound: no image here is called that.
+        PeerError: the registry refuses.
+    """
+    name = parse_reference(f"{reference}:{tag}" if tag else reference, default_tag="")
+    if name.digest:
+        raise InvalidReference("cannot push a digest reference")
+    yield {"status": f"The push refers to repository [{name.repository}]"}
+    images = _images_to_push(engine, name)
+    with closing(engine.registries.new_transport()) as transport:
+        crew = Crew(transport, is_gone=is_gone)
+        sessions = engine.registries.open_sessions(
+            transport, name.domain, name.path, credentials=credentials, for_push=True, sleep=crew.sleep
+        )
+        _, sessions = first_that_works(engine.registries, name.domain, sessions, RepositorySession.ping)
+        for target, image in images:
+            yield from _push_one(engine, crew, sessions[0], target, image)
+
+
+def _images_to_push(engine: PullEngine, name: Reference) -> list[tuple[Reference, ImageRecord]]:
+    if name.tag:
+        try:
+            return [(name, require_image(engine, name.canonical))]
+        except NotFound:
+            raise NotFound(f"An image does not exist locally with the tag: {name.familiar_repository}") from None
+    found = [
+        (other, image) for image in engine.images.all() for other in image.names if other.repository == name.repository and other.tag
+    ]  # fmt: skip
+    if not found:
+        raise NotFound(f"An image does not exist locally with the tag: {name.familiar_repository}")
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _push_one(engine: PullEngine, crew: Crew, session: RepositorySession, name: Reference, image: ImageRecord) -> Iterator[Json]:
+    """Yield the progress of one tag."""
+    with engine.images.ingest() as ingest:
+        for digest in (image.id, image.manifest_digest, *(layer.digest for layer in image.manifest.layers)):
+            ingest.claim(digest)  # nothing of it may be removed on the way
+        shorts = [diff_id.partition(":")[2][:12] for diff_id in image.config.rootfs.diff_ids]
+        for short in shorts:
+            crew.say("Preparing", short)
+        pushed: list[ImageRecord] = []
+        crew.start(lambda: pushed.append(_compress_layers(engine, crew, ingest, image, shorts)), name="compress")
+        yield from crew.lines()
+        image = pushed[0]
+        session.extra_scopes = tuple(f"repository:{source}:pull" for source in _mount_sources(engine, image, name))
+        waiting = deque(dict(zip((layer.digest for layer in image.manifest.layers), shorts, strict=True)).items())
+        for _, short in list(waiting)[MAX_UPLOADS:]:
+            crew.say("Waiting", short)
+        for _ in range(min(MAX_UPLOADS, len(waiting))):
+            crew.start(lambda: _upload_all(engine, crew, session, name, image, waiting), name="upload")
+        yield from crew.lines()
+        crew.start(lambda: _finish(engine, crew, session, name, image), name="manifest")
+        yield from crew.lines()
+    engine.images.tag(image.id, Reference(name.domain, name.path, digest=image.manifest_digest))
+    yield {"status": f"{name.tag}: digest: {image.manifest_digest} size: {image.manifest_size}"}
+    yield {"progressDetail": {}, "aux": {"Tag": name.tag, "Digest": image.manifest_digest, "Size": image.manifest_size}}
+    publish_image_event(engine, "push", image, name=name.familiar)
+
+
+def _upload_all(
+    engine: PullEngine, crew: Crew, session: RepositorySession, name: Reference, image: ImageRecord, waiting: deque[tuple[str, str]]
+) -> None:
+    """Send layers until none is left; runs in several threads."""
+    while True:
+        try:
+            digest, short = waiting.popleft()
+        except IndexError:
+            return
+        crew.check()
+        crew.say(_send_blob(engine, crew, session, digest, _mount_sources(engine, image, name), short), short)
+
+
+def _send_blob(
+    engine: PullEngine, crew: Crew, session: RepositorySession, digest: str, sources: list[str], short: str
+) -> str:
+    """Bring one blob into the repository; return how."""
+    if session.has_blob(digest):
+        return "Layer already exists"
+    location = ""
+    for source in sources:
+        location = mount_blob(session, digest, source)
+        if not location:
+            return f"Mounted from {source}"
+    path = engine.images.content.blob_path(digest)
+    size = path.stat().st_size
+    report = (lambda sent: crew.measure("Pushing", short, sent, size)) if short else (lambda _sent: crew.check())
+    upload_blob(session, path, digest=digest, location=location or mount_blob(session, digest, ""), report=report, sleep=crew.sleep)
+    return "Pushed"
+
+
+def _finish(engine: PullEngine, crew: Crew, session: RepositorySession, name: Reference, image: ImageRecord) -> None:
+    """Send the configuration, then the manifest."""
+    _send_blob(engine, crew, session, image.id, [], "")
+    content = engine.images.content.read_document(image.manifest_digest)
+    session.put_manifest(name.tag, content, image.manifest.media_type or OCI_MANIFEST)
+
+
+def _mount_sources(engine: PullEngine, image: ImageRecord, name: Reference) -> list[str]:
+    """Return repositories of the same registry that have some of the layers, as far as is known here."""
+    ours = {layer.digest for layer in image.manifest.layers}
+    sources: dict[str, None] = {}
+    for other in engine.images.all():
+        if ours.isdisjoint(layer.digest for layer in other.manifest.layers):
+            continue
+        for known in other.names:
+            if known.domain == name.domain and known.path != name.path and known.digest:
+                sources[known.path] = None
+    return list(sources)[:MAX_MOUNT_SOURCES]
+
+
+def _compress_layers(engine: PullEngine, crew: Crew, ingest: Ingest, image: ImageRecord, shorts: list[str]) -> ImageRecord:
+    """Return the image with every layer in a form that registries hold; the store has it so from now on."""
+    if all(_is_compressed(layer) for layer in image.manifest.layers):
+        return image
+    layers: list[Descriptor] = []
+    for layer, diff_id, short in zip(image.manifest.layers, image.config.rootfs.diff_ids, shorts, strict=True):
+        known = layer if _is_compressed(layer) else _find_compressed(engine, ingest, diff_id)
+        layers.append(known or _compress(engine, crew, ingest, layer, short))
+    manifest = replace(image.manifest, layers=tuple(layers), media_type=image.manifest.media_type or OCI_MANIFEST)
+    config = engine.images.content.read_document(image.id)
+    try:
+        return engine.images.commit(ingest, config=config, layers=layers, manifest=render_json(render_record(manifest)))
+    finally:
+        crew.check()
+
+
+def _is_compressed(layer: Descriptor) -> bool:
+    return layer.media_type.endswith(("gzip", "zstd"))
+
+
+def _find_compressed(engine: PullEngine, ingest: Ingest, diff_id: str) -> Descriptor | None:
+    """Return the compressed form of a layer that another image has."""
+    for other in engine.images.all():
+        for other_diff_id, layer in zip(other.config.rootfs.diff_ids, other.manifest.layers, strict=False):
+            if other_diff_id == diff_id and _is_compressed(layer) and ingest.claim(layer.digest):
+                return layer
+    return None
+
+
+def _compress(engine: PullEngine, crew: Crew, ingest: Ingest, layer: Descriptor, short: str) -> Descriptor:
+    with engine.images.content.blob_path(layer.digest).open("rb", buffering=0) as file:
+
+        def read(size: int) -> bytes:
+            piece = file.read(size)
+            crew.measure("Preparing", short, file.tell(), layer.size)
+            return piece
+
+        spooled = ingest.spool(ChunkSource(compress_gzip(open_decompressed(_Reader(read)))))
+    ingest.keep(spooled)
+    return Descriptor(media_type=OCI_LAYER_GZIP, digest=spooled.digest, size=spooled.size)
+
+
+class _Reader:
+    """A function as a source."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+
+    def read(self, size: int, /) -> bytes:
+        return self._read(size)
+
+
