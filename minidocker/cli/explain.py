@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 
 from minidocker.cgroup.layout import EXAMPLE_LAYOUT
-from minidocker.cgroup.limits import check_resources, plan_cgroup, plan_join, plan_limits, plan_view
+from minidocker.cgroup.limits import check_resources, plan_cgroup, plan_device_rules, plan_join, plan_limits, plan_view
 from minidocker.container.host import EXAMPLE_HOST
-from minidocker.container.plan import Surroundings, compute_granted_capabilities, plan_container
-from minidocker.container.record import ContainerRecord
-from minidocker.container.seccomp import compile_profile, default_profile
+from minidocker.container.mounts import parse_bind, parse_mount_request, parse_tmpfs
+from minidocker.container.plan import DEFAULT_DEVICES, Surroundings, compute_granted_capabilities, device_rules, plan_container
+from minidocker.container.record import ContainerRecord, MountPoint
+from minidocker.container.seccomp import compile_profile, default_profile, parse_profile
 from minidocker.engine.endpoint import EXAMPLE_ENDPOINT, plan_endpoint
 from minidocker.errors import InvalidParameter
 from minidocker.ids import short_id
 from minidocker.kernel.explain import explain_steps
 from minidocker.kernel.steps import Step
-from minidocker.spec.container import read_create_request
+from minidocker.spec.container import HostConfig, read_create_request
 from minidocker.spec.record import Json, read_record, render_record
 
 TYPE_CHECKING = False
@@ -65,17 +67,34 @@ def plan_dry_run(body: dict[str, Json]) -> tuple[Step, ...]:
         id=EXAMPLE_ID, name="example", created="", image_id="", layers=("layer-of-the-image",), host_config=host_config,
         endpoint=EXAMPLE_ENDPOINT if host_config.network_mode in ("", "default", "bridge") else None,
         config=replace(config, hostname=config.hostname or short_id(EXAMPLE_ID), cmd=config.cmd or UNKNOWN_COMMAND),
+        mounts=tuple(_plan_mounts(host_config)),
     )  # fmt: skip
     name = f"minidocker/{EXAMPLE_ID}"
-    capabilities = frozenset(compute_granted_capabilities(record, EXAMPLE_HOST))
-    program = compile_profile(
-        default_profile(), capabilities=capabilities, machine=EXAMPLE_HOST.machine, kernel=EXAMPLE_HOST.kernel
-    )
+    limits = plan_limits(host_config, EXAMPLE_LAYOUT, name)
+    if not host_config.privileged:
+        limits += plan_device_rules(EXAMPLE_LAYOUT, name, device_rules(DEFAULT_DEVICES, host_config.device_cgroup_rules))
     around = Surroundings(
         directory=EXAMPLE_DIRECTORY, layers_directory="/var/lib/minidocker/layers",
-        cgroup_setup=(*plan_cgroup(EXAMPLE_LAYOUT, name), *plan_limits(host_config, EXAMPLE_LAYOUT, name)),
+        cgroup_setup=(*plan_cgroup(EXAMPLE_LAYOUT, name), *limits),
         cgroup_join=plan_join(EXAMPLE_LAYOUT, name), cgroup_view=plan_view(EXAMPLE_LAYOUT, writable=host_config.privileged),
-        network=plan_endpoint(record.endpoint) if record.endpoint else (),
-        seccomp_program=b"" if host_config.privileged else program,
+        network=plan_endpoint(record.endpoint) if record.endpoint else (), seccomp_program=_plan_filter(record),
     )  # fmt: skip
     return plan_container(record, EXAMPLE_HOST, around)
+
+
+def _plan_mounts(host: HostConfig) -> Iterator[MountPoint]:
+    """Yield the mounts as they would be on the example machine, where every source is a directory."""
+    asked = (*map(parse_bind, host.binds), *map(parse_mount_request, host.mounts), *(parse_tmpfs(*item) for item in host.tmpfs.items()))
+    for number, mount in enumerate(asked):
+        name = mount.name or f"anonymous{number}"
+        yield replace(mount, source=f"/var/lib/minidocker/volumes/{name}/_data", name=name) if mount.type == "volume" else mount
+
+
+def _plan_filter(record: ContainerRecord) -> bytes:
+    """Return the program of the system call filter; empty for none."""
+    choice = next((o.partition("=")[2] for o in record.host_config.security_opt if o.startswith("seccomp=")), "builtin")
+    if record.host_config.privileged or choice == "unconfined":
+        return b""
+    profile = default_profile() if choice in ("builtin", "default") else parse_profile(choice)
+    capabilities = frozenset(compute_granted_capabilities(record, EXAMPLE_HOST))
+    return compile_profile(profile, capabilities=capabilities, machine=EXAMPLE_HOST.machine, kernel=EXAMPLE_HOST.kernel)

@@ -78,14 +78,14 @@ def run(session: Session, options: Options) -> int:
         print("conflicting options: cannot specify both --attach and --detach", file=sys.stderr)
         return 1
     body = _request_body(options)
-    if _explain(session, options, body):
-        return 0
-    if body.get("AttachStdin") and body.get("Tty") and not os.isatty(0):
-        print("the input device is not a TTY", file=sys.stderr)
-        return 1
-    if body.get("Tty"):
-        _say_console_size(body)
     try:
+        if _explain(session, options, body):
+            return 0
+        if body.get("AttachStdin") and body.get("Tty") and not os.isatty(0):
+            print("the input device is not a TTY", file=sys.stderr)
+            return 1
+        if body.get("Tty"):
+            _say_console_size(body)
         return _run(session.client(), options, body)
     except (MinidockerError, ConnectionError) as error:
         hint = f"\n  {error.hint}" if isinstance(error, MinidockerError) and error.hint else ""
@@ -126,8 +126,14 @@ def _read_text(path: str) -> str:
 
 
 def _explain(session: Session, options: Options, body: dict[str, Json]) -> bool:
-    """Print how the container would be made, if that is asked for; return whether that was all."""
-    if "explain" not in options.given and not options.switch("dry-run"):
+    """Print how the container would be made, or what it would see, if that is asked for; return whether that was all."""
+    explained = "explain" in options.given
+    if options.switch("simulate"):
+        from minidocker.cli.simulate import simulate_run
+
+        simulate_run(body, options.arguments[0], explained=explained)
+        return True
+    if not explained and not options.switch("dry-run"):
         return False
     from minidocker.cli.explain import explain_run
 

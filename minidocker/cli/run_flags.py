@@ -141,6 +141,7 @@ CREATE_FLAGS = (
     Flag("runtime", STRING, "Runtime to use for this container"),
     Flag("security-opt", LIST, "Security options"),
     Flag("shm-size", BYTES, "Size of /dev/shm"),
+    Flag("simulate", BOOL, "Make the container on a model of Linux and show what it would see; with --explain, what each step changes"),
     Flag("stop-signal", STRING, "Signal to stop the container"),
     Flag("stop-timeout", INT, "Seconds to wait before killing a container that is stopped"),
     Flag("storage-opt", LIST, "Storage driver options for the container"),

@@ -1,4 +1,4 @@
-"""`run --explain`: the steps that a request would become on this machine, without doing any."""
+"""`run --explain` and `explain`: the steps that a request would become, or a container consists of, without doing any."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minidocker.engine.start import surroundings_of
 from minidocker.kernel.steps import Step
 from minidocker.spec.container import CreateRequest
 
-__all__ = ["explain_request"]
+__all__ = ["explain_container", "explain_request"]
 
 
 def explain_request(engine: Engine, request: CreateRequest) -> tuple[Step, ...]:
@@ -31,3 +31,13 @@ def explain_request(engine: Engine, request: CreateRequest) -> tuple[Step, ...]:
             undo.callback(engine.networks.release_endpoint, endpoint)
         record = replace(record, endpoint=endpoint)
         return plan_container(record, engine.host, surroundings_of(engine, record))
+
+
+def explain_container(engine: Engine, reference: str) -> tuple[Step, ...]:
+    """Return the steps that made a container that runs, or that would make one that does not.
+
+    Raises:
+        NotFound: there is no such container.
+    """
+    record = engine.containers.require(reference).record
+    return plan_container(record, engine.host, surroundings_of(engine, record))
