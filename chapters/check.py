@@ -61,7 +61,7 @@ def check_exercises(desk: Desk, exercises: list[Exercise], *, verbose: bool, jso
 
 def _check_one(desk: Desk, exercise: Exercise, *, verbose: bool) -> tuple[int, Report | None]:
     from chapters.judge import JudgeError, run_variants
-    from chapters.plugin import Variant
+    from chapters.variant import Variant
 
     if sentence := _find_obstacle(desk, exercise):
         say(f"chapters: {sentence}")
@@ -141,7 +141,8 @@ def _show_failure(result: TestResult, *, with_rule: bool) -> None:
 
 def _recognise(report: Report) -> str:
     """Return the known mistake that fails just these tests, found by making each of them."""
-    from chapters.judge import find_misconception, run_variants, write_variant
+    from chapters.judge import find_misconception, run_variants
+    from chapters.variant import write_variant
 
     if all(not test.passed and test.message == "not written yet" for test in report.tests):
         return ""

@@ -13,6 +13,7 @@ from pathlib import Path
 from chapters.manifest import CHECKOUT, HINT_LEVELS, Exercise, ManifestError, read_exercises, require_exercise
 from chapters.progress import find_work, read_progress, write_atomically, write_progress
 from chapters.screen import bold, dim, green, say, wrap
+from chapters.variant import compute_source
 
 __all__ = ["CommandError", "Desk", "main"]
 
@@ -81,8 +82,6 @@ def list_exercises(desk: Desk, options: argparse.Namespace) -> int:
 
 def start(desk: Desk, options: argparse.Namespace) -> int:
     """Put a copy with empty functions into `work/`."""
-    from chapters.judge import compute_source
-
     exercise = require_exercise(options.exercise)
     paths = desk.paths(exercise)
     there = [path for path in paths.values() if path.exists()]
@@ -129,8 +128,6 @@ def hint(desk: Desk, options: argparse.Namespace) -> int:
 
 def reset(desk: Desk, options: argparse.Namespace) -> int:
     """Begin an exercise afresh; what was there is kept beside it."""
-    from chapters.judge import compute_source
-
     exercise = desk.current(options.exercise)
     for module, path in desk.paths(exercise).items():
         if path.exists():

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chapters.manifest import CHECKOUT, Exercise
-from chapters.plugin import Bench, TestResult, Variant
-from chapters.stub import replace_functions, strip_functions
+from chapters.plugin import Bench, TestResult
+from chapters.variant import Variant
 
-__all__ = ["JudgeError", "Report", "find_misconception", "run_variants", "write_variant"]
+__all__ = ["JudgeError", "Report", "find_misconception", "run_variants"]
 
 
 class JudgeError(Exception):
@@ -92,36 +92,6 @@ def _report(variant: Variant, bench: Bench) -> Report:
         idle = [target.qualname for target in exercise.targets if target.module in variant.files and not calls.get(str(target))]
         problem = f"`{idle[0]}` was never called: the tests saw other code than yours" if idle else ""
     return Report(exercise=exercise, variant=variant.name, tests=tests, calls=calls, problem=problem)
-
-
-def write_variant(exercise: Exercise, name: str, directory: Path) -> Variant:
-    """Write a variant's files below *directory*: `solution` (our own source), `stub`, or the name of a mutant."""
-    folder = directory / exercise.id / name
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for module, file_name in exercise.files.items():
-        files[module] = folder / file_name
-        files[module].write_bytes(compute_source(exercise, module, name))
-    return Variant(exercise=exercise, name=name, files=files)
-
-
-def compute_source(exercise: Exercise, module: str, variant: str) -> bytes:
-    """Return the source of *module* in a variant; what `start` hands out is called `start`."""
-    source = next(target for target in exercise.targets if target.module == module).path.read_bytes()
-    if variant == "start":
-        variant = exercise.start_from or "stub"
-    if variant == "solution":
-        return source
-    if variant == "stub":
-        return strip_functions(source, exercise.targets_in(module), exercise=exercise.id)
-    mutated = exercise.mutant_path(variant).read_bytes()
-    single = len(exercise.files) == 1
-    try:
-        return replace_functions(source, mutated)
-    except LookupError:
-        if single:
-            raise
-        return source  # a mutant may be about one of several modules
 
 
 def find_misconception(failed: Report, others: Iterable[Report]) -> str:

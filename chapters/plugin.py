@@ -8,31 +8,21 @@ exercise (tier 1 or 2) gets a fresh worker for each test, since what it does to 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chapters.manifest import Exercise
 from chapters.sandbox import Remote, Sandbox, SubmissionError
+from chapters.variant import Variant
 
-__all__ = ["Bench", "Learner", "TestResult", "Variant"]
+__all__ = ["Bench", "Learner", "TestResult"]
 
 MAX_LOST_WORKERS = 3
 """An endless loop costs its time limit once for each test; then we stop trying."""
 MAX_MESSAGE_LINES = 14
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    """One set of files to run an exercise's tests against."""
-
-    exercise: Exercise
-    name: str
-    files: Mapping[str, Path]
-    """Module → file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,8 @@ from chapters.manifest import BOOK, CHECKOUT, Target
 
 __all__ = ["Remote", "Sandbox", "SubmissionError"]
 
+COMPUTING_LIMIT_S = 1.0
+"""Processor time of one call; the functions of this book take milliseconds."""
 START_LIMIT_S = 60.0
 MAX_ANSWER_BYTES = 16 << 20
 SHOWN_OUTPUT_BYTES = 2000
@@ -82,6 +84,7 @@ class Sandbox:
         """
         self._limit_s = limit_s
         self.calls: dict[str, int] = {}
+        self._printed = ""
         self._directory = tempfile.mkdtemp(prefix="minidocker-exercise-")
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as this object
         self._nonce = secrets.token_hex(16)
@@ -92,7 +95,8 @@ class Sandbox:
             [sys.executable, "-I", "-S", *options, str(BOOK / "worker.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._output,
             cwd=self._directory, env=environment, start_new_session=True,
         )  # fmt: skip
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         try:
             self._load(files, targets, namespaces=namespaces)
         except BaseException:
@@ -126,11 +130,14 @@ class Sandbox:
             SubmissionError: no answer that can be judged.
         """
         keep = self._keep_remote
-        request = {"do": do, "subject": subject, "name": name, "args": wire.encode(list(args), keep), "kwargs": wire.encode(dict(kwargs or {}), keep)}
+        request = {"do": do, "subject": subject, "name": name, "computing_s": min(self._limit_s, COMPUTING_LIMIT_S), "args": wire.encode(list(args), keep), "kwargs": wire.encode(dict(kwargs or {}), keep)}
         self._send(request)
         answer = self._receive(self._limit_s)
         if isinstance(answer.get("calls"), dict):
             self.calls = {str(key): int(count) for key, count in answer["calls"].items()}
+        if "endless" in answer:
+            self.close()
+            raise SubmissionError(f"{_place({'where': answer['endless']})}still computing after {COMPUTING_LIMIT_S:g} seconds: a loop that never ends?")
         if "raised" in answer:
             raise self._rebuild(answer)
         if "value" not in answer:
@@ -202,11 +209,11 @@ class Sandbox:
 
     def read_output(self) -> str:
         """Return the end of what the learner's code printed."""
-        with suppress(OSError, ValueError):
+        if not self._output.closed:
             size = self._output.seek(0, os.SEEK_END)
             self._output.seek(max(0, size - SHOWN_OUTPUT_BYTES))
-            return self._output.read().decode(errors="replace")
-        return ""
+            self._printed = self._output.read().decode(errors="replace")
+        return self._printed
 
     def close(self) -> None:
         """End the worker and all its children, and remove its directory."""
@@ -215,9 +222,13 @@ class Sandbox:
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
-        if self._process.stdin:
-            with suppress(OSError):
-                self._process.stdin.close()
+        self.read_output()
+        self._output.close()
+        self._reader.join(timeout=5)  # a grandchild that left the group may still hold the pipe; then the thread stays, and sleeps
+        for pipe in (self._process.stdin, None if self._reader.is_alive() else self._process.stdout):
+            if pipe:
+                with suppress(OSError):
+                    pipe.close()
         shutil.rmtree(self._directory, ignore_errors=True)
 
 

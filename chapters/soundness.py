@@ -13,8 +13,9 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from chapters.judge import JudgeError, Report, find_misconception, run_variants, write_variant
+from chapters.judge import JudgeError, Report, find_misconception, run_variants
 from chapters.manifest import Exercise, ManifestError, read_exercises, require_exercise
+from chapters.variant import write_variant
 
 __all__ = ["find_faults", "main", "prove"]
 

@@ -7,7 +7,7 @@ are. A stub keeps decorators, signature and docstring: they are the exercise's q
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 __all__ = ["Function", "find_functions", "read_bodies", "replace_functions", "strip_functions"]
 
@@ -42,14 +42,15 @@ def strip_functions(source: bytes, names: Iterable[str], *, exercise: str) -> by
     return _rewrite(source, {name: b" " * (functions[name].col_offset + INDENT if name in functions else INDENT) + refusal for name in names})
 
 
-def replace_functions(source: bytes, functions: bytes) -> bytes:
-    """Return *source* with the body of every function that *functions* defines in the place of its own.
+def replace_functions(source: bytes, functions: bytes, *, only: Collection[str] | None = None) -> bytes:
+    """Return *source* with the body of every function that *functions* defines (of those named in *only*) in the place of its own.
 
     Raises:
         LookupError: *source* has no such function.
         SyntaxError: *functions* is no Python.
     """
-    return _rewrite(source, read_bodies(functions))
+    bodies = read_bodies(functions)
+    return _rewrite(source, {name: body for name, body in bodies.items() if only is None or name in only})
 
 
 def read_bodies(source: bytes) -> dict[str, bytes]:
