@@ -8,17 +8,22 @@ Rule: pure, and every mistake has a place (`DockerfileError`: line, column, care
 - `words`, `flags`: a statement's arguments, as JSON, words or a line, and its flags
 - `parser`: statements become instructions and stages
 - `expand`, `mounts`: quotes and variables, at the time when the builder comes to an instruction
+- `render`: back to text
+- `ignore`: `.dockerignore`, which files the builder gets
 
 Chapter 9.
 """
 
 from minidocker.dockerfile.expand import expand_instruction, expand_word, expand_words
+from minidocker.dockerfile.ignore import IgnoreRule, Verdict, decide, is_ignored, keep_build_files, parse_ignore_file
 from minidocker.dockerfile.instructions import Dockerfile, Instruction, Stage
 from minidocker.dockerfile.mistake import DockerfileError, locate
 from minidocker.dockerfile.mounts import parse_mounts
 from minidocker.dockerfile.parser import parse_dockerfile, parse_instruction
+from minidocker.dockerfile.render import render_dockerfile
 
 __all__ = [
-    "Dockerfile", "DockerfileError", "Instruction", "Stage", "expand_instruction", "expand_word", "expand_words", "locate",
-    "parse_dockerfile", "parse_instruction", "parse_mounts",
+    "Dockerfile", "DockerfileError", "IgnoreRule", "Instruction", "Stage", "Verdict", "decide", "expand_instruction", "expand_word",
+    "expand_words", "is_ignored", "keep_build_files", "locate", "parse_dockerfile", "parse_ignore_file", "parse_instruction",
+    "parse_mounts", "render_dockerfile",
 ]  # fmt: skip

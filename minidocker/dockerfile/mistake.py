@@ -38,25 +38,28 @@ def _readable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def locate(error: DockerfileError, span: Span, lines: Sequence[str], *, prefix: str = "dockerfile parse error on line {line}: ") -> DockerfileError:
-    """Give *error* its place in *lines*, unless it has one; *prefix* comes before the message."""
+def locate(
+    error: DockerfileError, span: Span, lines: Sequence[str], *, prefix: str = "dockerfile parse error on line {line}: ",
+    file: str = "Dockerfile",
+) -> DockerfileError:  # fmt: skip
+    """Give *error* its place in *lines*, unless it has one; *prefix* comes before the message, *file* names the place."""
     if not error.column:
         error.span = span
         line, column = _find_culprit(error.culprit, span, lines)
         error.column = column
         error.message = prefix.format(line=span.first) + error.message
-        error.excerpt = render_excerpt(lines, line, column, max(1, len(error.culprit)))
+        error.excerpt = render_excerpt(lines, line, column, max(1, len(error.culprit)), file=file)
     return error
 
 
-def render_excerpt(lines: Sequence[str], line: int, column: int, width: int = 1) -> str:
+def render_excerpt(lines: Sequence[str], line: int, column: int, width: int = 1, *, file: str = "Dockerfile") -> str:
     """Return place, line and caret; nothing of a line longer than a screen is shown that is far from the caret."""
     text = lines[line - 1] if 0 < line <= len(lines) else ""
     start = max(0, column - 60)
     shown = "".join(character if character.isprintable() else " " for character in text[start : start + 120])
     carets = "^" * max(1, min(width, len(shown) - (column - 1 - start)))
     margin = " " * len(str(line))
-    return f"Dockerfile:{line}:{column}\n {line} | {shown}\n {margin} | {' ' * (column - 1 - start)}{carets}"
+    return f"{file}:{line}:{column}\n {line} | {shown}\n {margin} | {' ' * (column - 1 - start)}{carets}"
 
 
 def _find_culprit(culprit: str, span: Span, lines: Sequence[str]) -> tuple[int, int]:
