@@ -89,7 +89,7 @@ def pull_image(
     wanted = parse_platform(platform) if platform else own_platform()
     transport = engine.registries.new_transport()
     with closing(transport):
-        crew = Crew(transport, is_gone=is_gone)
+        crew = engine.registries.new_crew(transport, is_gone=is_gone)
         sessions = engine.registries.open_sessions(transport, name.domain, name.path, credentials=credentials, sleep=crew.sleep)
         if not all_tags:
             yield from _pull_one(engine, crew, sessions, name, wanted)
@@ -269,11 +269,10 @@ def _unpack_all(engine: PullEngine, crew: Crew, ingest: Ingest, layers: list[_La
         if layer.spool is None:
             ingest.unpack(diff_ids[:count], digest)
         else:
-            with closing(layer.spool.open_reader()) as reader:
-                source = _Measured(reader, crew, layer.short, layer.spool.size)
-                ingest.unpack(diff_ids[:count], digest, source)
-                while had_layer and reader.read(1 << 20):  # it must be right all the same: the image keeps the blob
-                    pass
+            reader = layer.spool.open_reader()
+            ingest.unpack(diff_ids[:count], digest, _Measured(reader, crew, layer.short, layer.spool.size))
+            while had_layer and reader.read(1 << 20):  # it must be right all the same: the image keeps the blob
+                pass
         crew.check()
         if not (had_layer and layer.spool is None):
             crew.say("Pull complete", layer.short)

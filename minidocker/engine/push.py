@@ -56,7 +56,7 @@ def push_image(
     yield {"status": f"The push refers to repository [{name.repository}]"}
     images = _images_to_push(engine, name)
     with closing(engine.registries.new_transport()) as transport:
-        crew = Crew(transport, is_gone=is_gone)
+        crew = engine.registries.new_crew(transport, is_gone=is_gone)
         sessions = engine.registries.open_sessions(
             transport, name.domain, name.path, credentials=credentials, for_push=True, sleep=crew.sleep
         )

@@ -16,7 +16,7 @@ from typing import Final, Protocol, TypeVar
 
 from minidocker.errors import MinidockerError, PeerError
 from minidocker.registry.challenge import ANONYMOUS, Credentials
-from minidocker.registry.connection import BrokenConnection, Transport
+from minidocker.registry.connection import STALL_TIMEOUT_S, BrokenConnection, Transport
 from minidocker.registry.endpoints import Endpoint, RegistryConfig, plan_endpoints
 from minidocker.registry.session import RepositorySession, TokenCache
 from minidocker.spec.record import Json
@@ -34,9 +34,9 @@ R = TypeVar("R")
 class Registries:
     """What an engine knows of registries; shared by all its transfers."""
 
-    def __init__(self, config: RegistryConfig) -> None:
-        """Follow *config*."""
-        self.config = config
+    def __init__(self, config: RegistryConfig, *, stall_timeout_s: float = STALL_TIMEOUT_S, patience: float = 1.0) -> None:
+        """Follow *config*; pauses between attempts are multiplied by *patience*."""
+        self.config, self._stall_timeout_s, self.patience = config, stall_timeout_s, patience
         self.tokens = TokenCache()
         self._plain: dict[str, Endpoint] = {}
         self._lock = threading.Lock()
@@ -45,7 +45,11 @@ class Registries:
 
     def new_transport(self) -> Transport:
         """Return connections for one operation."""
-        return Transport(certificate_directories=self.config.certificate_directories)
+        return Transport(certificate_directories=self.config.certificate_directories, stall_timeout_s=self._stall_timeout_s)
+
+    def new_crew(self, transport: Transport, *, is_gone: Callable[[], bool]) -> Crew:
+        """Return workers for one operation."""
+        return Crew(transport, is_gone=is_gone, patience=self.patience)
 
     def open_sessions(
         self, transport: Transport, domain: str, path: str, *, credentials: Credentials, for_push: bool = False,
@@ -98,9 +102,9 @@ class RegistryEngine(Protocol):
 class Crew:
     """The workers of one transfer; all of them end when one fails."""
 
-    def __init__(self, transport: Transport, *, is_gone: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, transport: Transport, *, is_gone: Callable[[], bool], patience: float) -> None:
         """Shut *transport* down when it is over; *is_gone* says that nobody wants the result any more."""
-        self._transport, self._is_gone = transport, is_gone
+        self._transport, self._is_gone, self._patience = transport, is_gone, patience
         self._lines: queue.SimpleQueue[Json | None] = queue.SimpleQueue()
         self._cancelled = threading.Event()
         self._failure: BaseException | None = None
@@ -150,7 +154,7 @@ class Crew:
 
     def sleep(self, seconds: float) -> bool:
         """Wait; return whether the transfer was broken off meanwhile."""
-        return self._cancelled.wait(seconds)
+        return self._cancelled.wait(seconds * self._patience)
 
     def cancel(self) -> None:
         """Break everything off."""

@@ -84,6 +84,7 @@ class Ingest:
         """Work on *content*; at the end call *release* with the digests and layers that may have become garbage."""
         self._content, self._release = content, release
         self._temporary: list[Path] = []
+        self._spools: list[Spool] = []
         self._pinned: list[str] = []
         self._digests: set[str] = set()
         self._layers: set[str] = set()
@@ -94,6 +95,8 @@ class Ingest:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Remove what is unfinished, and what no image refers to."""
+        for spool in self._spools:
+            spool.close()
         for path in self._temporary:
             remove_path(path)
         self._content.unpin(self._pinned)
@@ -125,7 +128,9 @@ class Ingest:
         Raises:
             HostError: the disk is full.
         """
-        return Spool(self.new_temporary(), digest=digest, size=size)
+        spool = Spool(self.new_temporary(), digest=digest, size=size)
+        self._spools.append(spool)
+        return spool
 
     def claim(self, digest: str) -> bool:
         """Protect the blob *digest* until the end; whether it is there."""

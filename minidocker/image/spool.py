@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from minidocker.errors import HostError, InvalidParameter, MinidockerError, PeerError
 
@@ -47,7 +46,7 @@ class Spool:
         self._is_complete = False
         self._failure: MinidockerError | None = None
         with explain_full_disk():
-            self._file = path.open("xb", buffering=0)
+            self._file = path.open("x+b", buffering=0)
 
     def write(self, piece: bytes | memoryview) -> None:
         """Append *piece*.
@@ -80,7 +79,6 @@ class Spool:
             raise PeerError(f"receive blob `{self.digest}`: filesystem layer verification failed: what came is `{found}`")
         with explain_full_disk():
             os.fsync(self._file.fileno())
-        self._file.close()
         with self._changed:
             self._is_complete = True
             self._changed.notify_all()
@@ -88,10 +86,17 @@ class Spool:
 
     def fail(self, error: MinidockerError) -> None:
         """Give up: every reader gets *error*."""
-        self._file.close()
         with self._changed:
             self._failure = error
             self._changed.notify_all()
+
+    def fileno(self) -> int:
+        """Return the descriptor of the file, which outlives its name: a finished blob moves to its place."""
+        return self._file.fileno()
+
+    def close(self) -> None:
+        """Give the descriptor back, when nobody reads any more."""
+        self._file.close()
 
     def open_reader(self) -> SpoolReader:
         """Return a source that gives the bytes as they come, and waits for those that have not."""
@@ -112,18 +117,17 @@ class Spool:
 
 
 class SpoolReader:
-    """One reader of a spool; close it."""
+    """One reader of a spool."""
 
     def __init__(self, spool: Spool) -> None:
         """Begin at the first byte of *spool*."""
         self._spool, self._offset = spool, 0
-        self._file: BinaryIO = spool.path.open("rb", buffering=0)
 
     def read(self, size: int, /) -> bytes:
         """Return at least one and at most *size* bytes; none at the end."""
         if not self._spool.wait_for(self._offset):
             return b""
-        piece = self._file.read(min(size, self._spool.received - self._offset))
+        piece = os.pread(self._spool.fileno(), min(size, self._spool.received - self._offset), self._offset)
         self._offset += len(piece)
         return piece
 
@@ -131,10 +135,6 @@ class SpoolReader:
     def is_complete(self) -> bool:
         """Whether all bytes are there."""
         return self._spool.received == self._spool.size
-
-    def close(self) -> None:
-        """Give the descriptor back."""
-        self._file.close()
 
 
 @contextmanager

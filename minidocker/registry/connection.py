@@ -69,18 +69,20 @@ class Answer:
         Raises:
             PeerError: it is longer, or broke off.
         """
-        with _explained(self.url):
-            content = self._response.read(limit + 1)
-        if len(content) > limit:
+        try:
+            with _explained(self.url):
+                content = self._response.read(limit + 1)
+        finally:
+            missing = self._response.length
             self.close()
+        if len(content) > limit:
             raise PeerError(f"read from `{_shown(self.url)}`: the answer has more than {limit} bytes")
-        if self._response.length:
+        if missing:
             raise BrokenConnection(f"read from `{_shown(self.url)}`: the connection ended before the answer did")
-        self.close()
         return content
 
     def close(self) -> None:
-        """Be done with the answer; what little is left of it is read, so that the connection can be used again."""
+        """Be done with the answer, in whatever state; what little is left is read, so that the connection can be used again."""
         if not self._response.isclosed() and self._response.length is not None and self._response.length <= MAX_LEFT_BYTES:
             with suppress(OSError, http.client.HTTPException):  # then the connection is not used again
                 self._response.read()
@@ -194,7 +196,11 @@ class Transport:
                     raise InvalidParameter(f"ask `{_shown(url)}`: no such scheme")
             except http.client.InvalidURL as error:
                 raise InvalidParameter(f"ask `{_shown(url)}`: {error}") from error
-            connection.connect()
+            try:
+                connection.connect()
+            except BaseException:
+                connection.close()  # half of TLS is there
+                raise
             connection.sock.settimeout(self._stall_timeout_s)
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection

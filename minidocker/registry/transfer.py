@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urljoin, urlsplit
@@ -75,16 +76,15 @@ def _pause(fruitless: int) -> float:
 def _download_rest(session: RepositorySession, sink: Sink, report: Report) -> None:
     start = sink.received
     headers = {"Range": f"bytes={start}-"} if start else {}
-    answer = session.request("GET", f"blobs/{sink.digest}", headers=headers)
-    skip = _check_part(answer, sink, start)
-    buffer = memoryview(bytearray(PIECE_BYTES))
-    while count := answer.read_into(buffer):
-        dropped = min(skip, count)
-        skip -= dropped
-        if count > dropped:
-            sink.write(buffer[dropped:count])
-            report(sink.received)
-    answer.close()
+    with closing(session.request("GET", f"blobs/{sink.digest}", headers=headers)) as answer:
+        skip = _check_part(answer, sink, start)
+        buffer = memoryview(bytearray(PIECE_BYTES))
+        while count := answer.read_into(buffer):
+            dropped = min(skip, count)
+            skip -= dropped
+            if count > dropped:
+                sink.write(buffer[dropped:count])
+                report(sink.received)
     if sink.received < sink.size and "content-length" not in answer.headers:
         raise BrokenConnection("the connection ended before the blob did")
 
@@ -98,12 +98,10 @@ def _check_part(answer: Answer, sink: Sink, start: int) -> int:
     if start and answer.status == 206:
         part = parse_content_range(answer.headers.get("content-range", ""))
         if part is None or part[0] != start:
-            answer.close()
             raise PeerError(f"download blob `{sink.digest}`: the registry sent another part than the one asked for")
         return 0
     length = answer.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length) != sink.size:
-        answer.close()
         raise PeerError(f"download blob `{sink.digest}`: the registry sends {length} bytes, the descriptor says {sink.size}")
     return start
 

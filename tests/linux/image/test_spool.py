@@ -46,23 +46,25 @@ def test_reader_follows_the_writer_and_ends_after_the_check(tmp_path: Path) -> N
     seen: list[bytes] = []
 
     def follow() -> None:
-        with closing(spool.open_reader()) as reader:
-            seen.extend(iter(lambda: reader.read(1000), b""))
+        reader = spool.open_reader()
+        seen.extend(iter(lambda: reader.read(1000), b""))
 
     thread = threading.Thread(target=follow)
     thread.start()
     for start in range(0, len(content), 7000):
         spool.write(content[start : start + 7000])
+    (tmp_path / "blob").rename(tmp_path / "its place")  # a blob that is finished moves, while somebody may still read
     spool.finish()
     thread.join(30)
+    spool.close()
     assert b"".join(seen) == content
 
 
 @pytest.mark.parametrize("sent", [b"other", b"shor", b"longer"], ids=["digest", "short", "long"])
 def test_wrong_content_never_ends_for_a_reader(tmp_path: Path, sent: bytes) -> None:
     """A layer that was unpacked from it must not be published: its reader gets the failure instead of an end."""
-    spool = Spool(tmp_path / "blob", digest=digest_of(b"right"), size=5)
-    with closing(spool.open_reader()) as reader:
+    with closing(Spool(tmp_path / "blob", digest=digest_of(b"right"), size=5)) as spool:
+        reader = spool.open_reader()
         with pytest.raises(PeerError, match="receive blob `sha256:") as caught:
             send(spool, sent)
         spool.fail(caught.value)
