@@ -122,13 +122,16 @@ def open_engine(config: EngineConfig) -> Engine:
     """Return an engine over the directories in *config*; `recover` brings it in line with the world."""
     for directory, mode in ((config.data_root, 0o711), (config.exec_root, 0o700)):
         directory.mkdir(mode=mode, parents=True, exist_ok=True)
-    images = ImageStore(config.data_root)
+    containers = ContainerStore(config.data_root / "containers")
+    images = ImageStore(
+        config.data_root, layers_in_use=lambda: {name for handle in containers.all() for name in handle.record.layers}
+    )
     driver = config.driver or ("overlay2" if can_stack_overlays(config.data_root) else "vfs")
     layout = read_layout()
     return Engine(
         config=config, host=read_host(), layout=layout, images=images,
         own_procs=find_own_procs(layout, Path("/proc/self/cgroup").read_text(encoding="utf-8")),
-        containers=ContainerStore(config.data_root / "containers"), volumes=VolumeStore(config.data_root / "volumes"),
+        containers=containers, volumes=VolumeStore(config.data_root / "volumes"),
         networks=Networks(config.data_root), events=EventBus(), registries=Registries(config.registries),
         launcher=Launcher(), driver=driver,
     )  # fmt: skip
