@@ -128,6 +128,10 @@ class Content:
                 if self._pins[key] <= 0:
                     del self._pins[key]
 
+    def is_pinned(self, key: str) -> bool:
+        """Whether a blob or a layer would not be removed now."""
+        return key in self._pins
+
     def publish_blob(self, path: Path, digest: str) -> bool:
         """Move a finished, synced file to its place; return whether it is new here. The digest must be pinned."""
         target = self.blob_path(digest)
@@ -138,14 +142,13 @@ class Content:
             path.rename(target)
             return True
 
-    def publish_layer(self, path: Path, chain_id: str) -> bool:
-        """Move a finished directory to its place; return whether it is new here. Its name must be pinned."""
+    def publish_layer(self, path: Path, chain_id: str) -> None:
+        """Move a finished directory to its place, unless the layer is there by now. Its name must be pinned."""
         with self.lock:
             if self.find_layer(chain_id) is None:
                 path.rename(self.layers / layer_name(chain_id))
-                return True
+                return
         remove_path(path)
-        return False
 
     def remove(self, *, digests: Collection[str], layers: Collection[str]) -> int:
         """Remove blobs and layers unless they are pinned; return the bytes of the blobs."""

@@ -167,6 +167,7 @@ class Ingest:
         """
         *lower, chain_id = compute_chain_ids(diff_ids)
         self._pin(layer_name(chain_id))
+        self._layers.add(layer_name(chain_id))  # if its image goes meanwhile, it goes at the end
         existing = self._content.find_layer(chain_id)
         if existing is not None:
             return existing
@@ -176,8 +177,7 @@ class Ingest:
             size = self._extract(digest, diff_ids[-1], directory / "diff", lower, source)
             record = LayerRecord(chain_id=chain_id, diff_id=diff_ids[-1], size=size)
             write_durably(directory / "layer.json", json.dumps(render_record(record)).encode())
-            if self._content.publish_layer(directory, chain_id):
-                self._layers.add(layer_name(chain_id))
+            self._content.publish_layer(directory, chain_id)
         return record
 
     def _extract(

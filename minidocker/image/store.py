@@ -268,7 +268,8 @@ class ImageStore:
             with self._change():
                 del self._images[image_id]
             kept = self._referenced_layers()
-            gone = [chain_id for chain_id in image.chain_ids if layer_name(chain_id) not in kept]
+            names = {chain_id: layer_name(chain_id) for chain_id in image.chain_ids}
+            gone = [chain_id for chain_id, name in names.items() if name not in kept and not self.content.is_pinned(name)]
             freed = sum(layer.size for chain_id in gone if (layer := self.content.find_layer(chain_id)))
             digests = _digests_of(image) - self._referenced_digests()
             self.content.remove(digests=digests, layers=[layer_name(chain_id) for chain_id in gone])
