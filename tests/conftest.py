@@ -45,20 +45,6 @@ MAY_SKIP_ON_CI = {
 """Reasons for a skip that even a prepared machine may have (regular expression), and why."""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--chapter`."""
-    parser.addoption("--chapter", type=int, metavar="N", help="only the tests of chapter N; with -v as sentences")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Read the tests as a book where that was asked for."""
-    chapter = config.getoption("--chapter")
-    if chapter is not None:
-        from tests.prose import Prose
-
-        config.pluginmanager.register(Prose(config, chapter), "prose")
-
-
 def why_missing(feature: str) -> str:
     """Return what is missing for *feature* and how to get it; empty if it is there."""
     if feature in PROGRAMS:
