@@ -204,11 +204,13 @@ class Runner:
     python: Path
     outcome: Outcome
 
-    def run(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    def run(self, *arguments: str) -> None:
         """Run a module of the environment (`python -m …`); a status other than 0 fails the session."""
-        command = [str(self.python), "-m", *arguments]
-        result = subprocess.run(command, cwd=ROOT, env={**os.environ, **(environment or {})}, check=False)
-        self.outcome.ok = self.outcome.ok and result.returncode == 0
+        self.outcome.ok = self.call(*arguments) == 0 and self.outcome.ok
+
+    def call(self, *arguments: str) -> int:
+        """Run a module of the environment and return its status."""
+        return subprocess.run([str(self.python), "-m", *arguments], cwd=ROOT, check=False).returncode
 
     def pytest(self, folder: str, *arguments: str) -> None:
         """Run the tests below *folder* and count them."""
@@ -219,9 +221,10 @@ class Runner:
         report.unlink(missing_ok=True)
         self.run("pytest", "-q", "-ra", f"--junit-xml={report}", folder, *arguments)
         if report.exists():
-            self._count(ElementTree.parse(report).getroot())
+            self.count(ElementTree.parse(report).getroot())
 
-    def _count(self, report: ElementTree.Element) -> None:
+    def count(self, report: ElementTree.Element) -> None:
+        """Add the tests of a report in JUnit's XML to the outcome."""
         for case in report.iter("testcase"):
             skipped = case.find("skipped")
             if skipped is not None:
@@ -282,6 +285,19 @@ def chapters(runner: Runner) -> None:
     runner.pytest("tests/chapters")
 
 
+def vm(runner: Runner) -> None:
+    """Tier 2 for everybody: chosen tests in small virtual machines with other kernels and control groups, without root."""
+    lacking = VENV / "vm-lacking.txt"
+    for path in [lacking, *VENV.glob("report-vm-*.xml")]:
+        path.unlink(missing_ok=True)
+    status = runner.call("tests.vm", "--reports", str(VENV), *(["--keep"] if "--keep" in sys.argv else []))
+    for path in VENV.glob("report-vm-*.xml"):
+        runner.count(ElementTree.parse(path).getroot())
+    runner.outcome.ok = status in (0, 3)
+    if lacking.exists():
+        runner.outcome.lacking = lacking.read_text(encoding="utf-8")
+
+
 def size(runner: Runner) -> None:
     """Small enough to hold in the head: lines of code without comments and docstrings."""
     counts = {p.name: sum(count_code_lines(f) for f in p.rglob("*.py")) for p in sorted((ROOT / "minidocker").iterdir()) if p.is_dir()}
@@ -304,9 +320,10 @@ def bench(runner: Runner) -> None:
 
 SESSIONS: dict[str, Callable[[Runner], None]] = {
     "lint": lint, "types": types, "architecture": architecture, "unit": unit, "linux": linux, "compat": compat, "docs": docs,
-    "chapters": chapters, "size": size, "bench": bench,
+    "chapters": chapters, "vm": vm, "size": size, "bench": bench,
 }  # fmt: skip
-DEFAULT = [name for name in SESSIONS if name != "bench"]
+DEFAULT = [name for name in SESSIONS if name not in ("bench", "vm")]
+"""Measurements and machines under emulation take minutes: they are for whoever asks for them."""
 
 
 def existing_sources(*more: str) -> list[str]:
@@ -361,11 +378,15 @@ def summarise(outcomes: list[Outcome]) -> int:
 
 def main(arguments: list[str]) -> int:
     """Run the sessions named on the command line, or all that belong to the default."""
+    arguments = [word for word in arguments if word != "--keep"]
     unknown = [name for name in arguments if name not in SESSIONS]
     if unknown:
         print(f"noxfile: no session `{unknown[0]}`; there are {', '.join(SESSIONS)}", file=sys.stderr)
         return 2
-    return summarise(run_sessions(arguments or DEFAULT, ensure_environment()))
+    status = summarise(run_sessions(arguments or DEFAULT, ensure_environment()))
+    if not arguments and "vm" not in DEFAULT:
+        print("left out, because it takes minutes: `python3 noxfile.py vm`, the kernel's tests in virtual machines (needs QEMU, no root)")
+    return status
 
 
 if __name__ == "__main__":

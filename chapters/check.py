@@ -77,6 +77,7 @@ def _check_one(desk: Desk, exercise: Exercise, *, verbose: bool) -> tuple[int, R
     standing = desk.progress.standing(exercise.id)
     standing.attempts += 1
     standing.solved, standing.misconception, desk.progress.current = report.passed, "", exercise.id
+    standing.failed = list(dict.fromkeys(test.test for test in report.tests if not test.passed))
     _show(report, verbose=verbose)
     if not report.passed:
         standing.misconception = _recognise(report)

@@ -7,14 +7,14 @@ Rule: a fault is one sentence with the file in it. What can be seen without runn
 from __future__ import annotations
 
 import ast
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from chapters.manifest import BOOK, CHECKOUT, Exercise
+from chapters.manifest import BOOK, Exercise
 from chapters.stub import find_functions
+from chapters.table import number_of_module
 
-__all__ = ["find_faults", "number_of_module"]
+__all__ = ["find_faults"]
 
 TAKEN_FIXTURES = frozenset({"learner", "request", "monkeypatch", "capsys", "capfd", "tmp_path", "caplog", "recwarn", "cache", "config"})
 MIN_MUTANTS = 2
@@ -113,15 +113,3 @@ def _needed_by(name: str, exercises: Mapping[str, Exercise]) -> set[str]:
 def _stray_files(exercises: Mapping[str, Exercise]) -> list[Path]:
     known = {e.test_path for e in exercises.values()} | {e.mutant_path(m.name) for e in exercises.values() for m in e.mutants}
     return [path for path in sorted(BOOK.glob("[0-9][0-9]-*/**/*.py")) if path not in known]
-
-
-def number_of_module(module: str, *, default: int = 0) -> int:
-    """Return the chapter that explains *module*, by the table of chapters; 0 for what all use, *default* for no module."""
-    name = module.removeprefix("minidocker").lstrip(".")
-    below = CHECKOUT.joinpath("minidocker", *name.split("."))
-    if not below.is_dir() and not below.with_suffix(".py").is_file():
-        return default
-    table = tomllib.loads((BOOK / "chapters.toml").read_text(encoding="utf-8"))
-    places = [(place, int(c["directory"].partition("-")[0]), place in c.get("only_packages", ())) for c in table["chapter"] for place in c["modules"]]
-    covering = [(len(place), number) for place, number, alone in places if name == place or (not alone and name.startswith(f"{place}."))]
-    return max(covering, default=(0, 0))[1]

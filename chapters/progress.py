@@ -29,6 +29,8 @@ class Standing:
     solved: bool = False
     misconception: str = ""
     """The mutant that the last check looked like."""
+    failed: list[str] = field(default_factory=list)
+    """The tests that failed in the last check."""
 
 
 @dataclass(kw_only=True)

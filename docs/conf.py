@@ -90,10 +90,18 @@ def _render_exercises(chapter: str) -> str:
     return "\n".join(parts)
 
 
+def _render_tests() -> str:
+    """Return every test as a sentence with its reason."""
+    from chapters.catalogue import render_markdown
+
+    return render_markdown()
+
+
 _GENERATORS: dict[str, Callable[[], str]] = {
     "commands": _render_commands,
     "messages": _render_messages,
     "steps": _render_steps,
+    "tests": _render_tests,
 }
 
 

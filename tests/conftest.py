@@ -29,6 +29,7 @@ PROGRAMS = {
     "docker": "docker.io", "dockerd": "docker.io", "containerd": "containerd", "nft": "nftables", "iptables": "iptables",
     "skopeo": "skopeo", "busybox": "busybox-static", "podman": "podman", "buildah": "buildah", "umoci": "umoci", "runc": "runc",
     "crun": "crun", "strace": "strace", "debootstrap": "debootstrap", "tmux": "tmux", "ps": "procps", "ip": "iproute2", "git": "git",
+    "cpio": "cpio", "qemu-system-x86_64": "qemu-system-x86",
 }  # fmt: skip
 """Programs that a test may require, and the Debian package of each."""
 
@@ -43,6 +44,20 @@ MAY_SKIP_ON_CI = {
     r"only x86_64 has": "a test of one processor's numbers",
 }
 """Reasons for a skip that even a prepared machine may have (regular expression), and why."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--chapter`."""
+    parser.addoption("--chapter", type=int, metavar="N", help="only the tests of chapter N; with -v as sentences")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the tests as a book where that was asked for."""
+    chapter = config.getoption("--chapter")
+    if chapter is not None:
+        from tests.prose import Prose
+
+        config.pluginmanager.register(Prose(config, chapter), "prose")
 
 
 def why_missing(feature: str) -> str:

@@ -13,24 +13,19 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from minidocker.codec.elf import MACHINE_NUMBERS, Elf, InvalidElf, parse_elf
+from minidocker.codec.elf import MACHINE_NUMBERS
 from minidocker.codec.tar import Kind
 from minidocker.errors import HostError
+from minidocker.builtin.libraries import LibrarySearch, read_elf, resolve_file
 
 __all__ = ["TreeFile", "gather_toolbox"]
 
-MAX_PROGRAM_BYTES: Final = 64 << 20
-"""A command larger than this is left out: the image is meant to be small."""
-
 PROGRAM_DIRECTORIES: Final = ("bin", "usr/bin", "sbin", "usr/sbin", "usr/local/bin", "run/current-system/sw/bin")
-LIBRARY_DIRECTORIES: Final = ("lib64", "usr/lib64", "lib", "usr/lib")
-"""Where ld.so(8) looks last."""
 
 COMMANDS: Final = tuple(
     """
@@ -125,8 +120,8 @@ def _add_text(tree: dict[str, TreeFile], path: str, text: str) -> None:
 def _find_busybox(root: Path, machine: int) -> str:
     """Return where a busybox for *machine* is that has a shell, or nothing."""
     for name in (f"{directory}/busybox" for directory in PROGRAM_DIRECTORIES):
-        path = _resolve(root, name)
-        elf = _read_elf(root, path) if path else None
+        path = resolve_file(root, name)
+        elf = read_elf(root, path) if path else None
         if elf and elf.machine == machine:
             content = (root / path).read_bytes()
             if BUSYBOX_MARK in content and "sh" in _applets_of(content):
@@ -143,7 +138,7 @@ def _applets_of(content: bytes) -> tuple[str, ...]:
 
 def _add_commands(tree: dict[str, TreeFile], root: Path, machine: int) -> None:
     """Add every command that the host has, and the libraries of all; a program with several names is added once."""
-    libraries = _LibrarySearch(root, machine)
+    libraries = LibrarySearch(root, machine)
     busybox = _find_busybox(root, machine)
     applets = _applets_of((root / busybox).read_bytes()) if busybox else ()
     first_names: dict[str, str] = {}
@@ -167,13 +162,13 @@ def _add_commands(tree: dict[str, TreeFile], root: Path, machine: int) -> None:
 
 def _find_program(root: Path, command: str) -> str:
     """Return where the host has *command*, or nothing."""
-    paths = (_resolve(root, f"{directory}/{command}") for directory in PROGRAM_DIRECTORIES)
+    paths = (resolve_file(root, f"{directory}/{command}") for directory in PROGRAM_DIRECTORIES)
     return next((path for path in paths if path and os.access(root / path, os.X_OK)), "")
 
 
-def _is_runnable(root: Path, path: str, machine: int, libraries: _LibrarySearch) -> bool:
+def _is_runnable(root: Path, path: str, machine: int, libraries: LibrarySearch) -> bool:
     """Whether the image can run what is at *path*; its libraries are added."""
-    elf = _read_elf(root, path)
+    elf = read_elf(root, path)
     if elf is None:
         return _is_shell_script(root / path)
     return elf.machine == machine and libraries.add_needed(path, elf)
@@ -185,106 +180,6 @@ def _add_libraries(tree: dict[str, TreeFile], root: Path, found: dict[str, str])
         for parent in PurePosixPath(place).parents:
             if str(parent) != ".":
                 tree.setdefault(str(parent), TreeFile(path=str(parent), kind=Kind.DIRECTORY, mode=0o755))
-
-
-class _LibrarySearch:
-    """Finds libraries as ld.so(8) does, and collects them under the path where a program in the image will look."""
-
-    def __init__(self, root: Path, machine: int) -> None:
-        self._root, self._machine = root, machine
-        configured = tuple(_configured_directories(root, "etc/ld.so.conf"))
-        self._directories = (*filter(_is_standard, configured), *LIBRARY_DIRECTORIES, *configured)
-        self._home = next((d for d in self._directories if _resolve(root, f"{d}/libc.so.6")), LIBRARY_DIRECTORIES[-1])
-        self.found: dict[str, str] = {}
-        """Path in the image → path on the host."""
-        self._by_name: dict[str, bool] = {}
-
-    def add_needed(self, path: str, elf: Elf) -> bool:
-        """Add everything that a program or library at *path* needs; return whether all of it is there."""
-        if elf.interpreter:
-            source = _resolve(self._root, elf.interpreter)
-            if not source:
-                return False
-            self.found[elf.interpreter.lstrip("/")] = source
-        own = tuple(self._expand(word, path) for word in (*elf.rpath, *elf.runpath))
-        return all(self.add_library(name, own) for name in elf.needed)
-
-    def add_library(self, name: str, own_directories: tuple[str, ...]) -> bool:
-        """Add the library *name* and what it needs itself; return whether all of it is there."""
-        if name in self._by_name:
-            return self._by_name[name]
-        for directory in (*own_directories, *self._directories):
-            place = name.lstrip("/") if "/" in name else f"{directory}/{name}"
-            source = _resolve(self._root, place)
-            elf = _read_elf(self._root, source) if source else None
-            if elf and elf.machine == self._machine:
-                self._by_name[name] = True  # before its own needs: libraries may need each other
-                is_found_there = _is_standard(directory) or directory in own_directories
-                self.found[place if is_found_there else f"{self._home}/{name}"] = source
-                self._by_name[name] = self.add_needed(source, elf)
-                return self._by_name[name]
-        self._by_name[name] = False
-        return False
-
-    @staticmethod
-    def _expand(word: str, path: str) -> str:
-        origin = "/" + str(PurePosixPath(path).parent)
-        return os.path.normpath(word.replace("${ORIGIN}", origin).replace("$ORIGIN", origin)).lstrip("/")
-
-
-def _is_standard(directory: str) -> bool:
-    """Whether a loader looks in *directory* without having been configured; the image has no ld.so.cache."""
-    return directory.startswith(("lib", "usr/lib"))
-
-
-def _configured_directories(root: Path, path: str, *, depth: int = 0) -> Iterator[str]:
-    """Yield the directories that ld.so.conf names, with the files that it includes."""
-    try:
-        lines = (root / path).read_text(errors="replace").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        words = line.partition("#")[0].split()
-        if len(words) == 2 and words[0] == "include" and depth < 4:
-            pattern = os.path.normpath(os.path.join("/", os.path.dirname(path), words[1])).lstrip("/")
-            for included in sorted(root.glob(pattern)):
-                yield from _configured_directories(root, str(included.relative_to(root)), depth=depth + 1)
-        elif len(words) == 1 and words[0].startswith("/"):
-            yield words[0].lstrip("/")
-
-
-def _resolve(root: Path, path: str) -> str:
-    """Return the regular file that *path* leads to, with *root* as `/` for symbolic links; nothing if there is none."""
-    parts = [part for part in path.split("/") if part]
-    done: list[str] = []
-    for _ in range(256):
-        if not parts:
-            break
-        part = parts.pop(0)
-        if part == "..":
-            done = done[:-1]
-            continue
-        try:
-            target = os.readlink(root.joinpath(*done, part))
-        except OSError:
-            done.append(part)
-            continue
-        done = [] if target.startswith("/") else done
-        parts = [word for word in target.split("/") if word not in ("", ".")] + parts
-    place = root.joinpath(*done)
-    try:
-        status = place.stat(follow_symlinks=False)
-    except OSError:
-        return ""
-    is_usable = stat.S_ISREG(status.st_mode) and status.st_size <= MAX_PROGRAM_BYTES
-    return "/".join(done) if is_usable and not parts else ""
-
-
-def _read_elf(root: Path, path: str) -> Elf | None:
-    try:
-        return parse_elf((root / path).read_bytes())
-    except (OSError, InvalidElf):
-        return None
 
 
 def _is_shell_script(path: Path) -> bool:

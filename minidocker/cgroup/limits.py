@@ -8,7 +8,8 @@ differ in more than names: v2 counts swap apart from memory, and gives CPU share
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from minidocker.cgroup.layout import CgroupLayout
 from minidocker.errors import HostError, InvalidParameter
@@ -17,7 +18,7 @@ from minidocker.kernel.steps import JoinCgroup, LimitDevices, MakeCgroup, MakeSy
 from minidocker.spec.container import HostConfig
 
 __all__ = [
-    "MIN_MEMORY_BYTES", "check_resources", "compute_cpu_weight", "plan_cgroup", "plan_device_rules", "plan_join", "plan_limits",
+    "MIN_MEMORY_BYTES", "THROTTLES", "check_resources", "compute_cpu_weight", "plan_cgroup", "plan_device_rules", "plan_join", "plan_limits",
     "plan_update", "plan_view",
 ]  # fmt: skip
 
@@ -25,6 +26,12 @@ MIN_MEMORY_BYTES = 6 * 1024 * 1024
 """Docker's smallest `--memory`: less does not even start a process."""
 CPU_PERIOD_US = 100_000
 """The kernel's default period of the CPU bandwidth controller."""
+
+THROTTLES = (
+    ("read-bps", "blkio_device_read_bps", "read_bps", "rbps"), ("write-bps", "blkio_device_write_bps", "write_bps", "wbps"),
+    ("read-iops", "blkio_device_read_iops", "read_iops", "riops"), ("write-iops", "blkio_device_write_iops", "write_iops", "wiops"),
+)  # fmt: skip
+"""Limits on a block device: option, field, and the words of v1 and of v2."""
 
 Write = tuple[str, str, str, bool, str]
 """Controller, file, value, whether the file may be missing, why."""
@@ -119,14 +126,16 @@ def plan_view(layout: CgroupLayout, *, writable: bool) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def plan_limits(host: HostConfig, layout: CgroupLayout, name: str) -> tuple[Step, ...]:
-    """Return the steps that set the limits *host* asks for on group *name*.
+def plan_limits(
+    host: HostConfig, layout: CgroupLayout, name: str, *, devices: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Step, ...]:
+    """Return the steps that set the limits *host* asks for on group *name*; *devices* has the numbers (`8:0`) of each block device by path.
 
     Raises:
         HostError: the machine lacks the controller that a limit needs.
     """
     rows = _limits_v2(host) if layout.version == 2 else _limits_v1(host)
-    return tuple(_write(layout, name, row) for row in rows)
+    return tuple(_write(layout, name, row) for row in (*rows, *_throttles(host, layout.version, devices)))
 
 
 def plan_update(present: HostConfig, wanted: HostConfig, layout: CgroupLayout, name: str) -> tuple[WriteCgroup, ...]:
@@ -215,6 +224,17 @@ def _limits_v2(host: HostConfig) -> Iterator[Write]:
     if host.blkio_weight:
         weight = 1 + (host.blkio_weight - 10) * 9999 // 990
         yield "io", "io.weight", str(weight), True, "--blkio-weight on the scale of v2"
+
+
+def _throttles(host: HostConfig, version: int, devices: Mapping[str, str]) -> Iterator[Write]:
+    """Yield a line for each device and limit: v2 has one file for all four, v1 a file for each."""
+    for option, field, v1_file, v2_key in THROTTLES:
+        for device in getattr(host, field):
+            number, why = devices.get(device.path, device.path), f"--device-{option}: reads and writes of {device.path} wait"
+            if version == 2:
+                yield "io", "io.max", f"{number} {v2_key}={device.rate}", False, why
+            else:
+                yield "blkio", f"blkio.throttle.{v1_file}_device", f"{number} {device.rate}", False, why
 
 
 def _cpuset(host: HostConfig) -> Iterator[Write]:

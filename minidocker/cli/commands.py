@@ -29,6 +29,7 @@ GROUPS = {
     "network": "Manage networks",
     "registry": "Serve a registry of one's own",
     "system": "Manage the engine",
+    "tls": "Make certificates for servers and clients",
     "volume": "Manage volumes",
 }
 """First words that stand for a kind of thing; a second word says what to do with it."""
@@ -79,21 +80,16 @@ ENTRIES = (
     Entry("inspect", "NETWORK_INSPECT", "Display detailed information on one or more networks", "network inspect"),
     Entry("prune", "CONTAINER_PRUNE", "Remove all stopped containers", "container prune"),
     Entry("prune", "IMAGE_PRUNE", "Remove unused images", "image prune"),
-    Entry("prune", "NETWORK_PRUNE", "Remove all unused networks", "network prune"),
     Entry("prune", "VOLUME_PRUNE", "Remove unused local volumes", "volume prune"),
     Entry("volumes", "VOLUME_LS", "List volumes", "volume ls", "volume list"),
     Entry("volumes", "VOLUME_CREATE", "Create a volume", "volume create"),
     Entry("volumes", "VOLUME_RM", "Remove one or more volumes", "volume rm", "volume remove"),
     Entry("manifest", "MANIFEST_INSPECT", "Display an image manifest, or manifest list", "manifest inspect"),
     Entry("networks", "NETWORK_LS", "List networks", "network ls", "network list"),
-    Entry("networks", "NETWORK_CREATE", "Create a network", "network create"),
-    Entry("networks", "NETWORK_RM", "Remove one or more networks", "network rm", "network remove"),
-    Entry("networks", "NETWORK_CONNECT", "Connect a container to a network", "network connect"),
-    Entry("networks", "NETWORK_DISCONNECT", "Disconnect a container from a network", "network disconnect"),
-    Entry("networks", "NETWORK_RULES", "Print the rules of the packet filter", "network rules"),
     Entry("daemon", "DAEMON", "Start or stop the server", "daemon"),
     Entry("registry", "REGISTRY_SERVE", "Serve a registry", "registry serve"),
     Entry("registry", "REGISTRY_GC", "Remove what no manifest of a registry needs", "registry gc"),
+    Entry("certificates", "TLS_INIT", "Make certificates for a server on TCP and its clients", "tls init"),
     Entry("doctor", "DOCTOR", "Say what this machine offers for containers, and what it lacks", "doctor"),
 )  # fmt: skip
 """Every command, the common ones first."""

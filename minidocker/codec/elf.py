@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from minidocker.errors import InvalidParameter, NotSupported
 
-__all__ = ["MACHINE_NUMBERS", "Elf", "InvalidElf", "parse_elf", "render_greeting_program"]
+__all__ = ["MACHINE_NUMBERS", "Elf", "InvalidElf", "find_section", "parse_elf", "render_greeting_program"]
 
 MACHINE_NUMBERS: Final = {"x86_64": 62, "aarch64": 183}
 """`e_machine` by the name that uname(2) gives; see `<linux/elf-em.h>`."""
@@ -141,6 +141,28 @@ def _text_at(content: bytes, offset: int) -> str:
     if end < 0:
         raise ValueError("a name lies outside the file")
     return content[offset:end].decode(errors="replace")
+
+
+def find_section(content: bytes, name: str) -> bytes:
+    """Return the section *name*: what linkers and debuggers see of a file; nothing if it has none of that name.
+
+    Raises:
+        InvalidElf: it is no ELF file, or its tables point outside it.
+    """
+    if content[:4] != b"\x7fELF" or len(content) < 64 or content[4] not in _LAYOUTS or content[5] not in (1, 2):
+        raise InvalidElf("read program: this is not an ELF file")
+    order = "<" if content[5] == 1 else ">"
+    # e_shoff (e_flags e_ehsize e_phentsize e_phnum) e_shentsize e_shnum e_shstrndx; sh_name (…) sh_offset sh_size
+    place, header, row = (32, "I10xHHH", "I12xII") if content[4] == 1 else (40, "Q10xHHH", "I20xQQ")
+    try:
+        start, size, count, names = struct.unpack_from(order + header, content, place)
+        entry = struct.Struct(order + row)
+        sections = [entry.unpack_from(content, start + index * size) for index in range(count)]
+        texts = sections[names][1] if sections else 0
+        found = next(((offset, length) for word, offset, length in sections if _text_at(content, texts + word) == name), (0, 0))
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
+        raise InvalidElf(f"read program: the ELF file is damaged: {error}") from error
+    return content[found[0] : found[0] + found[1]]
 
 
 _BASE_ADDRESS: Final = 0x400000

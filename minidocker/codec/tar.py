@@ -12,7 +12,9 @@ the offset of the block. See pax(1), section "ustar Interchange Format", and the
 
 from __future__ import annotations
 
+import functools
 import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -373,26 +375,14 @@ class TarReader:
         return [self._decimal(line, offset) for line in lines[1:wanted]]
 
     def _number(self, raw: bytes, offset: int, name: str, *, signed: bool = False) -> int:
-        """Return a header's number: octal digits, or GNU's binary form, marked by the highest bit."""
-        if raw[0] & 0x80:
-            value = int.from_bytes(raw, "big", signed=False) & ((1 << (8 * len(raw) - 1)) - 1)
-            if raw[0] == 0xFF:
-                value = int.from_bytes(raw, "big", signed=True)
-            if value.bit_length() > 63 or (value < 0 and not signed):
-                raise self._invalid(offset, f"{name} is out of range")
-            return value
-        digits = raw.split(b"\0", 1)[0].strip(b" ")
+        """Return a header's number."""
         try:
-            return int(digits, 8) if digits.isdigit() else self._empty(digits)
+            value = _parse_number(raw)
         except ValueError:
             raise self._invalid(offset, f"{name} is not an octal number") from None
-
-    @staticmethod
-    def _empty(digits: bytes) -> int:
-        """An empty field counts as 0; anything else that is no number does not count."""
-        if digits:
-            raise ValueError
-        return 0
+        if value.bit_length() > 63 or (value < 0 and not signed):
+            raise self._invalid(offset, f"{name} is out of range")
+        return value
 
     def _decimal(self, text: bytes, offset: int) -> int:
         if not text.isdigit() or len(text) > 19:
@@ -415,13 +405,35 @@ class TarReader:
         return self._invalid(self.offset, "the archive is cut off here")
 
 
+@functools.lru_cache(maxsize=1024)
+def _parse_number(raw: bytes) -> int:
+    """Return what octal digits, or GNU's binary form (marked by the highest bit) say; owners, modes and times repeat.
+
+    Raises:
+        ValueError: neither; nothing at all counts as 0.
+    """
+    if raw[0] & 0x80:
+        if raw[0] == 0xFF:
+            return int.from_bytes(raw, "big", signed=True)
+        return int.from_bytes(raw, "big") & ((1 << (8 * len(raw) - 1)) - 1)
+    digits = raw.split(b"\0", 1)[0].strip(b" ")
+    if digits and not digits.isdigit():
+        raise ValueError
+    return int(digits or b"0", 8)
+
+
+def _sum_of(half: bytes) -> int:
+    """Return the sum of up to 256 bytes: the lower word of Adler-32 is that sum and 1, and is made by a loop in C."""
+    return (zlib.adler32(half) & 0xFFFF) - 1
+
+
 def _has_valid_checksum(block: bytes, stored: bytes) -> bool:
     """Whether the checksum field holds the sum of all bytes, itself counted as eight blanks."""
     digits = stored.split(b"\0", 1)[0].strip(b" ")
     if not digits.isdigit() or b"8" in digits or b"9" in digits:
         return False
     expected = int(digits, 8)
-    total = sum(block) - sum(stored) + 256
+    total = _sum_of(block[:256]) + _sum_of(block[256:]) - sum(stored) + 256
     if total == expected:
         return True
     # Some old archivers added the bytes as signed characters.

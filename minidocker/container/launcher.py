@@ -9,7 +9,6 @@ Started as `python -I -S -c "…run_launcher(FD)"`; see `spawn_launcher`. Chapte
 
 from __future__ import annotations
 
-import codecs
 import gc
 import os
 import signal
@@ -104,7 +103,6 @@ def run_launcher(channel_fd: int) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from minidocker.container.monitor import run_monitor  # the server's end of this module needs none of it
 
-    codecs.lookup("ascii")  # loaded from a file when first used, which must not be one of the container's
     channel = socket.socket(fileno=channel_fd)
     os.set_inheritable(channel_fd, False)
     gc.collect()

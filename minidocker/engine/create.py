@@ -16,12 +16,12 @@ from minidocker.engine.engine import Engine, hasten_moves, now, publish_containe
 from minidocker.engine.conflicts import check_host_config
 from minidocker.engine.images import require_image
 from minidocker.engine.mounts import resolve_mounts
-from minidocker.errors import HostError, InvalidParameter, NotFound
+from minidocker.errors import HostError, InvalidParameter
 from minidocker.ids import short_id
+from minidocker.image.store import ImageRecord
 from minidocker.kernel.copy import copy_stack
 from minidocker.kernel.overlay import open_trees
-from minidocker.network.wishes import complete_wishes, parse_link
-from minidocker.spec.container import DEFAULT_SHM_BYTES, ContainerConfig, CreateRequest, HostConfig, LogConfig, NetworkingConfig, RestartPolicy
+from minidocker.spec.container import DEFAULT_SHM_BYTES, ContainerConfig, CreateRequest, HostConfig, LogConfig, RestartPolicy
 
 __all__ = ["compose_record", "create_container", "merge_config", "remove_anonymous_volumes"]
 
@@ -35,21 +35,26 @@ def create_container(engine: Engine, request: CreateRequest, *, name: str = "", 
         InvalidParameter: the request contradicts itself or the machine.
     """
     hasten_moves(engine)  # `docker run` starts it in a moment
-    record = compose_record(engine, request, name=name)
-    directory = engine.containers.directory / record.id
-    try:
-        _make_directory(engine, record)
-        handle = engine.containers.add(record)
-    except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
-        remove_anonymous_volumes(engine, record)
-        raise
+    image = require_image(engine, request.config.image)
+    with engine.images.hold_layers(image) as layers:
+        record = compose_record(engine, request, name=name, image=image, layers=layers)
+        try:
+            _make_directory(engine, record)
+            with engine.images.content.exclusive():  # either the container is known, or the image may be removed
+                engine.images.require(image.id)
+                handle = engine.containers.add(record)
+        except BaseException:
+            shutil.rmtree(engine.containers.directory / record.id, ignore_errors=True)
+            remove_anonymous_volumes(engine, record)
+            raise
     publish_container_event(engine, handle, "create")
     return record.id, _warnings(record.host_config, platform)
 
 
-def compose_record(engine: Engine, request: CreateRequest, *, name: str) -> ContainerRecord:
-    """Return the record that *request* describes, completed from the image and with Docker's defaults.
+def compose_record(
+    engine: Engine, request: CreateRequest, *, name: str, image: ImageRecord, layers: tuple[str, ...]
+) -> ContainerRecord:
+    """Return the record that *request* describes, completed from *image* and with Docker's defaults.
 
     Volumes that it names exist afterwards; nothing else is touched.
 
@@ -57,7 +62,6 @@ def compose_record(engine: Engine, request: CreateRequest, *, name: str) -> Cont
         NotFound, InvalidParameter: as `create_container`.
     """
     name = parse_container_name(name) if name else ""
-    image = require_image(engine, request.config.image)
     container_id = secrets.token_hex(32)
     config = _complete_config(merge_config(request.config, image.config.config), request.host_config, container_id)
     if not (config.entrypoint or config.cmd):
@@ -67,7 +71,7 @@ def compose_record(engine: Engine, request: CreateRequest, *, name: str) -> Cont
     check_host_config(engine, request.config, host_config)
     return ContainerRecord(
         id=container_id, name=name or _free_name(engine), created=now(), image_id=image.id, config=config,
-        host_config=host_config, networking=_complete_networking(engine, config, host_config, request.networking_config), layers=engine.images.ensure_layers(image),
+        host_config=host_config, networking=request.networking_config, layers=layers,
         driver=engine.driver, mounts=resolve_mounts(engine, config, host_config),
     )  # fmt: skip
 
@@ -170,23 +174,6 @@ def _name_shared_containers(engine: Engine, host: HostConfig) -> HostConfig:
         return f"container:{engine.containers.require(reference).record.id}" if kind == "container" and colon else mode
 
     return replace(host, network_mode=name(host.network_mode), pid_mode=name(host.pid_mode), ipc_mode=name(host.ipc_mode))
-
-
-def _complete_networking(engine: Engine, config: ContainerConfig, host: HostConfig, asked: NetworkingConfig) -> NetworkingConfig:
-    """Return every network that is to be joined by its present name.
-
-    Raises:
-        InvalidParameter: networks that exclude each other, or a link to a container that does not exist.
-    """
-    mode = "none" if config.network_disabled else host.network_mode
-    wishes = complete_wishes(mode, asked, mac_address=config.mac_address, resolve=engine.networks.resolve)
-    for link in (*host.links, *(link for wish in wishes.values() for link in wish.links)):
-        name, _alias = parse_link(link)
-        try:
-            engine.containers.require(name)
-        except NotFound as error:
-            raise InvalidParameter(f"could not get container for {name}: {error.message}") from error
-    return NetworkingConfig(endpoints_config=wishes)
 
 
 def _warnings(host: HostConfig, platform: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from minidocker.container.plan import plan_container
 from minidocker.engine.create import compose_record, remove_anonymous_volumes
+from minidocker.engine.images import require_image
 from minidocker.engine.engine import Engine
 from minidocker.engine.start import surroundings_of
 from minidocker.kernel.steps import Step
@@ -21,12 +22,16 @@ def explain_request(engine: Engine, request: CreateRequest) -> tuple[Step, ...]:
     Raises:
         NotFound, InvalidParameter, HostError: what creating or starting it would raise.
     """
-    record = compose_record(engine, request, name="")
+    image = require_image(engine, request.config.image)
+    record = compose_record(engine, request, name="", image=image, layers=engine.images.ensure_layers(image))
     with ExitStack() as undo:
         undo.callback(remove_anonymous_volumes, engine, record)
-        allocation = undo.enter_context(closing(engine.networks.allocate(record)))
-        undo.callback(engine.networks.release, allocation.endpoints)
-        record = replace(record, endpoints=allocation.endpoints)
+        endpoint, sockets = engine.networks.allocate_endpoint(record)
+        for held in sockets:
+            undo.enter_context(closing(held))
+        if endpoint is not None:
+            undo.callback(engine.networks.release_endpoint, endpoint)
+        record = replace(record, endpoint=endpoint)
         return plan_container(record, engine.host, surroundings_of(engine, record))
 
 

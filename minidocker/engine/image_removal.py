@@ -32,7 +32,11 @@ def remove_image(engine: ImageEngine, reference: str, *, force: bool = False, no
         NotFound: there is no such image.
         Conflict: containers use it, or it has names in several repositories.
     """
-    image = engine.images.require(reference)
+    with engine.images.content.exclusive():  # nobody makes a container of it between the question and the answer
+        return _remove(engine, engine.images.require(reference), reference, force=force)
+
+
+def _remove(engine: ImageEngine, image: ImageRecord, reference: str, *, force: bool) -> list[Removal]:
     name = _find_name(image, reference)
     if name is None:
         _check_removable_by_id(engine, image, force=force)
@@ -67,10 +71,11 @@ def prune_images(engine: ImageEngine, filters: Mapping[str, Sequence[str]]) -> t
         is_spared = bool(unwanted["label"]) and is_match(engine, image, unwanted)
         if (image.repo_tags and not wants_all) or is_spared or not is_match(engine, image, wanted):
             continue
-        if not _containers_of(engine, image):
-            removed += [*_untag_all(engine, image), {"Deleted": image.id}]
-            with suppress(NotFound):  # somebody else removed it meanwhile
-                freed += _forget(engine, image)[1]
+        with engine.images.content.exclusive(), suppress(NotFound):  # somebody else removed it meanwhile
+            now = engine.images.require(image.id)
+            if now.names == image.names and not _containers_of(engine, now):
+                removed += [*_untag_all(engine, now), {"Deleted": now.id}]
+                freed += _forget(engine, now)[1]
     return removed, freed
 
 
@@ -137,7 +142,6 @@ def _delete(engine: ImageEngine, image: ImageRecord) -> list[Removal]:
 
 def _forget(engine: ImageEngine, image: ImageRecord) -> tuple[list[str], int]:
     """Remove an image that has no name any more, but no layer that a container still stands on."""
-    used = {layer for container in engine.containers.all() for layer in container.record.layers}
-    gone, freed = engine.images.remove(image.id, keep_layers=used)
+    gone, freed = engine.images.remove(image.id)
     publish_image_event(engine, "delete", image, name=image.id)
     return gone, freed

@@ -70,7 +70,7 @@ def _sweep(engine: Engine, alive: set[str]) -> None:
         if len(directory.name) == 64 and directory.name not in alive:
             shutil.rmtree(directory, ignore_errors=True)
     engine.volumes.sweep()
-    engine.images.sweep({name for handle in engine.containers.all() for name in handle.record.layers})
+    engine.images.sweep()
     known = {handle.record.id for handle in engine.containers.all()} - alive
     for tree in engine.layout.hierarchies:
         for container_id in known:

@@ -22,8 +22,8 @@ import secrets
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from minidocker.errors import HostError, InvalidParameter
@@ -47,6 +47,8 @@ class Content:
         self.blobs, self.layers, self._temporary = root / "blobs" / "sha256", root / "layers", root / "tmp"
         self.lock = threading.RLock()
         self._pins: Counter[str] = Counter()
+        self._doomed: list[Path] = []
+        self._depth = 0
         for directory in (self.blobs, self.layers, self._temporary):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in self._temporary.iterdir():
@@ -54,6 +56,21 @@ class Content:
         layout = root / "oci-layout"
         if not layout.exists():
             write_durably(layout, json.dumps({"imageLayoutVersion": "1.0.0"}).encode())
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Let nobody else change what is stored; files that are removed meanwhile are unlinked once others may go on."""
+        with self.lock:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                doomed: list[Path] = []
+                if not self._depth:
+                    doomed, self._doomed = self._doomed, []
+        for path in doomed:
+            remove_path(path)
 
     def new_temporary(self) -> Path:
         """Return a path for something unfinished; nothing is there yet."""
@@ -111,6 +128,10 @@ class Content:
                 if self._pins[key] <= 0:
                     del self._pins[key]
 
+    def is_pinned(self, key: str) -> bool:
+        """Whether a blob or a layer would not be removed now."""
+        return key in self._pins
+
     def publish_blob(self, path: Path, digest: str) -> bool:
         """Move a finished, synced file to its place; return whether it is new here. The digest must be pinned."""
         target = self.blob_path(digest)
@@ -121,28 +142,26 @@ class Content:
             path.rename(target)
             return True
 
-    def publish_layer(self, path: Path, chain_id: str) -> bool:
-        """Move a finished directory to its place; return whether it is new here. Its name must be pinned."""
+    def publish_layer(self, path: Path, chain_id: str) -> None:
+        """Move a finished directory to its place, unless the layer is there by now. Its name must be pinned."""
         with self.lock:
             if self.find_layer(chain_id) is None:
                 path.rename(self.layers / layer_name(chain_id))
-                return True
+                return
         remove_path(path)
-        return False
 
     def remove(self, *, digests: Collection[str], layers: Collection[str]) -> int:
         """Remove blobs and layers unless they are pinned; return the bytes of the blobs."""
-        doomed: list[Path] = []
-        with self.lock:
+        freed = 0
+        with self.exclusive():
             for path in [
                 *(self.blob_path(digest) for digest in digests if digest not in self._pins),
                 *(self.layers / name for name in layers if name not in self._pins),
             ]:
                 with suppress(FileNotFoundError):  # gone already is as good
-                    doomed.append(path.rename(self.new_temporary()))
-        freed = sum(path.lstat().st_size for path in doomed if not path.is_dir())
-        for path in doomed:
-            remove_path(path)
+                    doomed = path.rename(self.new_temporary())
+                    freed += 0 if doomed.is_dir() else doomed.lstat().st_size
+                    self._doomed.append(doomed)
         return freed
 
     def list_digests(self) -> set[str]:

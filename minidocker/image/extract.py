@@ -142,6 +142,8 @@ class _Extractor:
         self._root_fd, self._lower_fds, self._opaque_xattr = target_fd, lower_fds, opaque_xattr
         self._is_layer = bool(opaque_xattr)
         self._keep_directories, self._owner = keep_directories, owner
+        self._own_ids = (os.geteuid(), os.getegid())
+        """What new files belong to anyway, as long as no directory passes its group on."""
         self._open: OrderedDict[bytes, int] = OrderedDict()
         self._directories: dict[bytes, _Metadata] = {}
         self._whiteouts: set[bytes] = set()
@@ -217,7 +219,8 @@ class _Extractor:
                     os.lseek(fd, offset, os.SEEK_SET)
                     _write(fd, piece)
                 os.ftruncate(fd, entry.size)
-            os.fchown(fd, entry.uid, entry.gid)
+            if not self._is_layer or (entry.uid, entry.gid) != self._own_ids:
+                os.fchown(fd, entry.uid, entry.gid)
             os.fchmod(fd, entry.mode)  # after fchown(2), which clears setuid
             for key, value in entry.xattrs.items():
                 _set_xattr(fd, key, value)

@@ -23,6 +23,7 @@ from minidocker.image.compression import open_decompressed
 from minidocker.image.content import Content, remove_path
 from minidocker.image.extract import extract_layer
 from minidocker.image.layer import LayerRecord, compute_chain_ids, layer_name
+from minidocker.image.readahead import ReadAhead
 from minidocker.image.spool import Spool, SpooledFile, explain_full_disk
 from minidocker.kernel.durable import write_durably
 from minidocker.spec.image import OCI_LAYER, Descriptor
@@ -166,6 +167,7 @@ class Ingest:
         """
         *lower, chain_id = compute_chain_ids(diff_ids)
         self._pin(layer_name(chain_id))
+        self._layers.add(layer_name(chain_id))  # if its image goes meanwhile, it goes at the end
         existing = self._content.find_layer(chain_id)
         if existing is not None:
             return existing
@@ -175,8 +177,7 @@ class Ingest:
             size = self._extract(digest, diff_ids[-1], directory / "diff", lower, source)
             record = LayerRecord(chain_id=chain_id, diff_id=diff_ids[-1], size=size)
             write_durably(directory / "layer.json", json.dumps(render_record(record)).encode())
-            if self._content.publish_layer(directory, chain_id):
-                self._layers.add(layer_name(chain_id))
+            self._content.publish_layer(directory, chain_id)
         return record
 
     def _extract(
@@ -191,7 +192,7 @@ class Ingest:
             ]
             # A blob that is not compressed has been hashed when it came in: its digest is the diff_id.
             hashing = None if digest == diff_id else HashingSource(open_decompressed(blob))
-            reader = TarReader(hashing or blob)
+            reader = TarReader(blob if hashing is None else stack.enter_context(ReadAhead(hashing)))
             size = extract_layer(reader, fds[0], lower_fds=fds[1:])
             reader.drain()
             while blob.read(_CHUNK_BYTES):  # behind the compressed stream: the end of a blob on its way is its check

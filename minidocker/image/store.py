@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,11 +77,14 @@ class ImageRecord:
 class ImageStore:
     """All images below one data root."""
 
-    def __init__(self, data_root: Path) -> None:
+    def __init__(self, data_root: Path, *, layers_in_use: Callable[[], Collection[str]] = tuple) -> None:
         """Open the store at *data_root*, made if missing; blobs of unfinished work go.
 
-        Unpacked layers that no image has may still belong to containers; `sweep` removes those that nobody has.
+        Args:
+            data_root: where it is.
+            layers_in_use: says which layers containers stand on, as `hold_layers` gave them: these stay even without an image.
         """
+        self._layers_in_use = layers_in_use
         self.content = Content(data_root)
         self._index_path = data_root / "index.json"
         self._images: dict[str, ImageRecord] = {}
@@ -167,9 +170,18 @@ class ImageStore:
         Raises:
             HostError: a blob is missing, or the disk is full.
         """
+        with self.hold_layers(image) as names:
+            return names
+
+    @contextmanager
+    def hold_layers(self, image: ImageRecord) -> Iterator[tuple[str, ...]]:
+        """Give what `ensure_layers` returns, and keep the layers until the end, whatever happens to the image meanwhile.
+
+        Whoever needs them longer has to be known to *layers_in_use* before the end.
+        """
         with self.ingest() as ingest:
             self._unpack_all(ingest, image.config, image.manifest)
-            return tuple(f"{layer_name(chain_id)}/diff" for chain_id in image.chain_ids)
+            yield tuple(f"{layer_name(chain_id)}/diff" for chain_id in image.chain_ids)
 
     def ingest(self) -> Ingest:
         """Return a context in which new content can be brought in."""
@@ -241,17 +253,13 @@ class ImageStore:
                 raise no_such_image(name.familiar)
             return self._images[self._drop_name(name)]
 
-    def remove(self, image_id: str, *, keep_layers: Collection[str] = ()) -> tuple[list[str], int]:
-        """Forget an image and remove what only it has; return the ChainIDs that went (highest first), and the bytes.
-
-        Args:
-            image_id: an image without names.
-            keep_layers: what `ensure_layers` returned for containers that still use them.
+    def remove(self, image_id: str) -> tuple[list[str], int]:
+        """Forget an image without names and remove what only it has; return the ChainIDs that went (highest first), and the bytes.
 
         Raises:
             Conflict: the image has a name.
         """
-        with self.content.lock:
+        with self.content.exclusive():
             image = self._images.get(image_id)
             if image is None:
                 raise no_such_image(image_id)
@@ -259,22 +267,22 @@ class ImageStore:
                 raise Conflict(f"remove image `{image_id}`: it is still named `{image.names[0].familiar}`")
             with self._change():
                 del self._images[image_id]
-            kept = self._referenced_layers() | {name.partition("/")[0] for name in keep_layers}
-            gone = [chain_id for chain_id in image.chain_ids if layer_name(chain_id) not in kept]
+            kept = self._referenced_layers()
+            names = {chain_id: layer_name(chain_id) for chain_id in image.chain_ids}
+            gone = [chain_id for chain_id, name in names.items() if name not in kept and not self.content.is_pinned(name)]
             freed = sum(layer.size for chain_id in gone if (layer := self.content.find_layer(chain_id)))
             digests = _digests_of(image) - self._referenced_digests()
-        self.content.remove(digests=digests, layers=[layer_name(chain_id) for chain_id in gone])
-        return gone[::-1], freed
+            self.content.remove(digests=digests, layers=[layer_name(chain_id) for chain_id in gone])
+            return gone[::-1], freed
 
-    def sweep(self, keep_layers: Collection[str]) -> None:
-        """Remove unpacked layers that belong to no image and are not in *keep_layers*, which containers use."""
-        with self.content.lock:
-            kept = self._referenced_layers() | {name.partition("/")[0] for name in keep_layers}
-            self.content.remove(digests=(), layers=self.content.list_layers() - kept)
+    def sweep(self) -> None:
+        """Remove unpacked layers that belong to no image and to no container: what a crash left."""
+        with self.content.exclusive():
+            self.content.remove(digests=(), layers=self.content.list_layers() - self._referenced_layers())
 
     def _release(self, digests: set[str], layers: set[str]) -> None:
         """Remove those of the given that no image has."""
-        with self.content.lock:
+        with self.content.exclusive():
             digests, layers = digests - self._referenced_digests(), layers - self._referenced_layers()
             self.content.remove(digests=digests, layers=layers)
 
@@ -282,7 +290,8 @@ class ImageStore:
         return {digest for image in self._images.values() for digest in _digests_of(image)}
 
     def _referenced_layers(self) -> set[str]:
-        return {layer_name(chain_id) for image in self._images.values() for chain_id in image.chain_ids}
+        names = {layer_name(chain_id) for image in self._images.values() for chain_id in image.chain_ids}
+        return names | {name.partition("/")[0] for name in self._layers_in_use()}
 
     def _set_name(self, name: Reference, image_id: str) -> None:
         if self._by_name.get(name.canonical) == image_id:

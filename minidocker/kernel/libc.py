@@ -51,9 +51,9 @@ _SIGNATURES: Final[dict[str, tuple[object, ...]]] = {
 
 _MACHINE_NUMBERS: Final = {
     "x86_64": {"pivot_root": 155, "seccomp": 317, "bpf": 321, "close_range": 436, "openat2": 437, "keyctl": 250, "mount_setattr": 442,
-               "open_tree": 428, "move_mount": 429},
+               "open_tree": 428, "move_mount": 429, "finit_module": 313, "reboot": 169},
     "aarch64": {"pivot_root": 41, "seccomp": 277, "bpf": 280, "close_range": 436, "openat2": 437, "keyctl": 219, "mount_setattr": 442,
-                "open_tree": 428, "move_mount": 429},
+                "open_tree": 428, "move_mount": 429, "finit_module": 273, "reboot": 142},
 }  # fmt: skip
 """Numbers of `<asm/unistd.h>` for the calls that libc has no wrapper for."""
 

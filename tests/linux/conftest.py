@@ -23,8 +23,10 @@ import pytest
 from minidocker.kernel.terminal import set_window_size
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-START_LIMIT_S = 30.0
-SETTLE_LIMIT_S = 5.0
+PATIENCE = float(os.environ.get("MINIDOCKER_TEST_PATIENCE", "1"))
+"""By how much everything takes longer here than on an ordinary computer: more than 1 in an emulated machine."""
+START_LIMIT_S = 30.0 * PATIENCE
+SETTLE_LIMIT_S = 5.0 * PATIENCE
 """How long the kernel may take to bury a network namespace: it does so in the background."""
 
 
@@ -73,7 +75,7 @@ class Server:
         """End the server in order and return its exit status."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(timeout=30)
+        return self._process.wait(timeout=30 * PATIENCE)
 
     def descendants(self, title: str) -> list[int]:
         """Return the processes below this server that carry *title*."""
@@ -105,7 +107,7 @@ class Server:
         """Run our client to its end."""
         stdin = subprocess.DEVNULL if input is None else None
         return subprocess.run(
-            self.command(*arguments), cwd=CHECKOUT, stdin=stdin, input=input, capture_output=True, text=True, timeout=timeout,
+            self.command(*arguments), cwd=CHECKOUT, stdin=stdin, input=input, capture_output=True, text=True, timeout=timeout * PATIENCE,
             check=False,
         )  # fmt: skip
 
@@ -113,7 +115,7 @@ class Server:
         """Run the real `docker` CLI against this server."""
         stdin = subprocess.DEVNULL if input is None else None
         return subprocess.run(
-            ["docker", "-H", self.host, *arguments], stdin=stdin, input=input, capture_output=True, text=True, timeout=120, check=False
+            ["docker", "-H", self.host, *arguments], stdin=stdin, input=input, capture_output=True, text=True, timeout=120 * PATIENCE, check=False
         )
 
     def in_terminal(self, *arguments: str, rows: int = 24, columns: int = 80, typed: bytes = b"", docker: bool = False) -> str:
@@ -152,11 +154,11 @@ class Server:
 
     def wait_readable(self, fd: int) -> None:
         """Wait until *fd* is readable; a pidfd is when its process has ended."""
-        assert select.select([fd], [], [], 30)[0], "waited for 30 s"
+        assert select.select([fd], [], [], 30 * PATIENCE)[0], "waited in vain"
 
     def connect_until_answer(self, port: int) -> bytes:
         """Connect to a port of ours until the program behind it is up, and return what it says."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 15 * PATIENCE
         while time.monotonic() < deadline:
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as client:
                 answer = b""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.linux.conftest import PATIENCE
+
 if TYPE_CHECKING:
     from tests.linux.conftest import Server
 
 pytestmark = pytest.mark.requires("root")
-LIMIT_S = 30.0
+LIMIT_S = 30.0 * PATIENCE
 
 
 def wait_health(server: Server, name: str, wanted: str) -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.linux.conftest import PATIENCE
+
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -330,7 +332,7 @@ def test_restart_policy_starts_again_until_the_count(server: Server) -> None:
     name = server.new_name()
     server.run("run", "-d", "--name", name, "--restart", "on-failure:2", "toolbox", "sh", "-c", "echo run; exit 1")
     assert server.run("wait", name).stdout.strip() == "1"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 20 * PATIENCE
     while server.inspect(name)["State"]["Status"] != "exited" and time.monotonic() < deadline:
         server.run("wait", name)
     info = server.inspect(name)
@@ -407,7 +409,7 @@ BAD_REQUESTS = {
     "unknown-network": (["--network", "nowhere", "toolbox", "true"], "network nowhere not found"),
     "unknown-container-to-join": (["--network", "container:nobody", "toolbox", "true"], "No such container: nobody"),
     "gpus": (["--gpus", "all", "toolbox", "true"], "could not select device driver"),
-    "legacy-link": (["--link", "other", "toolbox", "true"], "could not get container for other"),
+    "legacy-link": (["--link", "other", "toolbox", "true"], "--link"),
     "broken-seccomp-profile": (["--security-opt", "seccomp={", "toolbox", "true"], "seccomp"),
     "no-seccomp-file": (["--security-opt", "seccomp=/no/such", "toolbox", "true"], "/no/such"),
 }

@@ -72,7 +72,8 @@ class Engine:
     """An engine that knows images only."""
 
     def __init__(self, root: Path) -> None:
-        self.images, self.containers, self.events = ImageStore(root), Containers(), Events()
+        self.containers, self.events = Containers(), Events()
+        self.images = ImageStore(root, layers_in_use=lambda: {name for use in self.containers.uses for name in use.record.layers})
 
     def use(self, reference: str, *, running: bool) -> None:
         """Pretend that a container was made from an image."""
@@ -283,7 +284,7 @@ def test_crash_leaves_the_old_state(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "data/tmp/half/diff").mkdir(parents=True)
     (tmp_path / "data/layers" / ("0" * 24) / "diff").mkdir(parents=True)
     store = ImageStore(tmp_path / "data")
-    store.sweep(keep_layers=())
+    store.sweep()
     assert inventory(tmp_path / "data") == before
     assert store.require("kept").repo_tags == ("kept:latest",)
 
@@ -344,7 +345,10 @@ def test_image_in_use_stays(engine: Engine) -> None:
     layers = engine.images.ensure_layers(require_image(engine, "app"))
     assert remove_image(engine, "app", force=True) == [{"Untagged": "app:latest"}, {"Deleted": image_id}]
     assert (engine.images.content.layers / layers[0] / "f").exists()
-    engine.images.sweep(keep_layers=())
+    engine.images.sweep()
+    assert (engine.images.content.layers / layers[0] / "f").exists()
+    engine.containers.uses.clear()
+    engine.images.sweep()
     assert inventory(engine.images.content.root) == set()
 
 
@@ -452,3 +456,13 @@ def test_every_change_is_told(engine: Engine) -> None:
     remove_image(engine, "a")
     remove_image(engine, "b")
     assert engine.events.seen == ["import", "tag", "untag", "untag", "delete"]
+
+
+def test_layers_stay_for_a_container_in_the_making(engine: Engine) -> None:
+    """`docker create` and `docker rmi -f` at once: between the unpacking and the record nobody else knows of the container."""
+    image_id = bring(engine, "app", {"f": b"1"})
+    with engine.images.hold_layers(require_image(engine, "app")) as layers:
+        assert remove_image(engine, image_id, force=True)[-1] == {"Deleted": image_id}
+        assert (engine.images.content.layers / layers[0] / "f").exists()
+    engine.images.sweep()
+    assert inventory(engine.images.content.root) == set()

@@ -11,7 +11,7 @@ from minidocker.cgroup.limits import check_resources, compute_cpu_weight, plan_c
 from minidocker.errors import HostError, InvalidParameter
 from minidocker.kernel.flags import Ms
 from minidocker.kernel.steps import Mount, WriteCgroup
-from minidocker.spec.container import HostConfig
+from minidocker.spec.container import HostConfig, ThrottleDevice
 
 V1 = CgroupLayout(
     version=1,
@@ -82,6 +82,22 @@ def test_cpu_weight_grows_with_the_shares(a: int, b: int) -> None:
     """More shares never get a smaller weight, and the weight stays in the kernel's range."""
     low, high = sorted((a, b))
     assert 1 <= compute_cpu_weight(low) <= compute_cpu_weight(high) <= 10000
+
+
+def test_limits_on_devices_go_by_their_numbers() -> None:
+    """The kernel knows devices by number; v2 has one file for all four limits, v1 a file for each."""
+    disk, part = ThrottleDevice(path="/dev/vda", rate=1024), ThrottleDevice(path="/dev/vdb", rate=7)
+    host = HostConfig(blkio_device_read_bps=(disk, part), blkio_device_write_iops=(part,))
+    numbers = {"/dev/vda": "254:0", "/dev/vdb": "254:16"}
+    found = [
+        [(step.path.rpartition("/")[2], step.value) for step in plan_limits(host, layout, "x", devices=numbers) if isinstance(step, WriteCgroup)]
+        for layout in (EXAMPLE_LAYOUT, V1)
+    ]
+    assert found[0] == [("io.max", "254:0 rbps=1024"), ("io.max", "254:16 rbps=7"), ("io.max", "254:16 wiops=7")]
+    assert found[1] == [
+        ("blkio.throttle.read_bps_device", "254:0 1024"), ("blkio.throttle.read_bps_device", "254:16 7"),
+        ("blkio.throttle.write_iops_device", "254:16 7"),
+    ]  # fmt: skip
 
 
 def test_limit_without_its_controller_says_what_is_missing() -> None:
