@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final
+from typing import Final
 
 from minidocker.codec.tar import ByteSource, InvalidArchive, TarReader
 from minidocker.image.compression import open_decompressed
@@ -120,7 +120,6 @@ class Ingest:
         with explain_full_disk(), path.open("xb") as file:
             while piece := hashing.read(_CHUNK_BYTES):
                 file.write(piece)
-            _sync(file)
         return SpooledFile(path=path, digest=hashing.digest, size=hashing.size)
 
     def expect(self, *, digest: str, size: int) -> Spool:
@@ -141,8 +140,10 @@ class Ingest:
         return path.exists()
 
     def keep(self, spooled: SpooledFile) -> None:
-        """Make a spooled file a blob."""
+        """Make a spooled file a blob; only now does it have to survive a crash, so only what is wanted costs a write to the disk."""
         self._pin(spooled.digest)
+        with explain_full_disk(), spooled.path.open("rb") as file:
+            os.fsync(file.fileno())
         if self._content.publish_blob(spooled.path, spooled.digest):
             self._digests.add(spooled.digest)
 
@@ -151,7 +152,6 @@ class Ingest:
         path = self.new_temporary()
         with explain_full_disk(), path.open("xb") as file:
             file.write(document)
-            _sync(file)
         digest = f"sha256:{hashlib.sha256(document).hexdigest()}"
         self.keep(SpooledFile(path=path, digest=digest, size=len(document)))
         return digest
@@ -210,8 +210,3 @@ def _open_directory(stack: ExitStack, path: Path) -> int:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     stack.callback(os.close, fd)
     return fd
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())

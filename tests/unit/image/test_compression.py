@@ -6,6 +6,8 @@ import bz2
 import gzip
 import io
 import lzma
+import sys
+import types
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -55,10 +57,35 @@ def test_damaged_stream_raises_only_the_own_error(kind: str, place: int, value: 
         assert read_all(bytes(content)) is not None
 
 
-def test_zstd_is_named() -> None:
+def test_zstd_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python learns it in 3.14; until then the sentence says what to do."""
+    monkeypatch.setitem(sys.modules, "compression.zstd", None)
     with pytest.raises(NotSupported, match=r"zstd.*gzip"):
         read_all(b"\x28\xb5\x2f\xfd" + bytes(20))
+
+
+def test_zstd_is_read_where_python_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its decompressor has the interface of the others; bzip2's stands in for it here."""
+    package, module = types.ModuleType("compression"), types.ModuleType("compression.zstd")
+    module.ZstdDecompressor = _StandIn  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "compression", package)
+    monkeypatch.setitem(sys.modules, "compression.zstd", module)
+    assert read_all(b"\x28\xb5\x2f\xfd" + bz2.compress(b"content")) == b"content"
+
+
+class _StandIn:
+    """A decompressor of a stream that is bzip2 behind four bytes."""
+
+    def __init__(self) -> None:
+        self._inner, self._head = bz2.BZ2Decompressor(), 4
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """Leave out the magic number."""
+        data, self._head = data[self._head :], 0
+        return self._inner.decompress(data, max_length)
 
 
 def test_bomb_is_unpacked_piece_by_piece() -> None:
