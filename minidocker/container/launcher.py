@@ -9,6 +9,7 @@ Started as `python -I -S -c "…run_launcher(FD)"`; see `spawn_launcher`. Chapte
 
 from __future__ import annotations
 
+import codecs
 import gc
 import os
 import signal
@@ -25,6 +26,9 @@ from minidocker.errors import HostError
 from minidocker.kernel import process
 
 __all__ = ["Launcher", "run_launcher"]
+
+ENCODINGS: Final = ("ascii", "utf-8", "latin-1")
+"""Encodings that a container is set up with, by the names that the code calls them."""
 
 _PROGRAM: Final = "import sys; sys.path.insert(0, sys.argv[2]); from minidocker.container.launcher import run_launcher; run_launcher(int(sys.argv[1]))"
 
@@ -103,6 +107,8 @@ def run_launcher(channel_fd: int) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from minidocker.container.monitor import run_monitor  # the server's end of this module needs none of it
 
+    load_codecs()
+
     channel = socket.socket(fileno=channel_fd)
     os.set_inheritable(channel_fd, False)
     gc.collect()
@@ -113,6 +119,12 @@ def run_launcher(channel_fd: int) -> NoReturn:
         if message is None:
             process.exit_child(0)
         _fork_monitor(message, fds, channel, run_monitor)
+
+
+def load_codecs() -> None:
+    """Load every encoding that is used after the root has changed: Python imports an encoding when it is first used, from files."""
+    for encoding in ENCODINGS:
+        codecs.lookup(encoding)
 
 
 def _fork_monitor(message: Message, fds: list[int], channel: socket.socket, run_monitor: object) -> None:
