@@ -16,20 +16,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chapters.desk import COULD_NOT_RUN, FAILED, LACKS_TIER, PASSED, Desk
 from chapters.examine import find_problem
 from chapters.manifest import CHECKOUT, Exercise
 from chapters.progress import write_atomically
 from chapters.screen import bold, dim, green, red, say, sentence_of, wrap
 
 if TYPE_CHECKING:
-    from chapters.commands import Desk
     from chapters.judge import Report
     from chapters.plugin import TestResult
 
 __all__ = ["check_exercises", "find_python"]
-
-PASSED, FAILED, COULD_NOT_RUN, LACKS_TIER = range(4)
-
 
 def find_python() -> str:
     """Return an interpreter that has pytest: this one, or that of `.venv`; nothing if there is none."""

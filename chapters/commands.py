@@ -10,60 +10,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from chapters.manifest import CHECKOUT, HINT_LEVELS, Exercise, ManifestError, read_exercises, require_exercise
-from chapters.progress import find_work, read_progress, write_atomically, write_progress
+from chapters.desk import COULD_NOT_RUN, PASSED, CommandError, Desk
+from chapters.manifest import CHECKOUT, HINT_LEVELS, ManifestError, read_exercises, require_exercise
+from chapters.progress import find_work, write_atomically
+from chapters.reading import explain, predict, tests
 from chapters.screen import bold, dim, green, say, wrap
-from chapters.table import find_chapter
 from chapters.variant import compute_source
 
-__all__ = ["CommandError", "Desk", "main"]
-
-PASSED, FAILED, COULD_NOT_RUN, LACKS_TIER = range(4)
-
-
-class CommandError(Exception):
-    """A command cannot do its work: one sentence."""
-
-
-class Desk:
-    """Where a learner works: the directory, and what has been done so far."""
-
-    def __init__(self, work: Path) -> None:
-        """Read the progress kept in *work*."""
-        self.work = work
-        self.progress, warning = read_progress(work)
-        if warning:
-            say(warning)
-
-    def paths(self, exercise: Exercise) -> dict[str, Path]:
-        """Return the learner's copies: module → path."""
-        return {module: self.work / exercise.id / name for module, name in exercise.files.items()}
-
-    def show(self, path: Path) -> str:
-        """Return a path as one would type it from here."""
-        try:
-            return str(path.relative_to(Path.cwd()))
-        except ValueError:
-            return str(path)
-
-    def current(self, name: str | None) -> Exercise:
-        """Return the exercise called *name*, or the one that was last worked on."""
-        if name or self.progress.current:
-            return require_exercise(name or self.progress.current)
-        raise CommandError("which exercise? `python3 -m chapters list` shows all, `start EXERCISE` begins one")
-
-    def next_step(self) -> str:
-        """Return what a learner may do now."""
-        for exercise in read_exercises().values():
-            if not self.progress.standing(exercise.id).solved:
-                started = (self.work / exercise.id).is_dir()
-                return f"python3 -m chapters {'check' if started else 'start'} {exercise.id}"
-        return "nothing: you have solved every exercise in the book"
-
-    def save(self) -> None:
-        """Keep the progress."""
-        write_progress(self.work, self.progress)
-
+__all__ = ["main"]
 
 def list_exercises(desk: Desk, options: argparse.Namespace) -> int:
     """Show the exercises, chapter by chapter."""
@@ -163,64 +117,6 @@ def check(desk: Desk, options: argparse.Namespace) -> int:
     return check_exercises(desk, chosen, verbose=options.verbose, json_path=options.json)
 
 
-def tests(_desk: Desk, options: argparse.Namespace) -> int:
-    """Read the tests as a book: every one a sentence, with the reason under -v."""
-    from chapters.catalogue import find_statements, read_files
-
-    chosen = set(find_statements(" ".join(options.words))) if options.words else None
-    count = 0
-    for file in read_files():
-        statements = [s for s in file.statements if chosen is None or s in chosen]
-        if not statements or (options.chapter is not None and file.chapter != options.chapter):
-            continue
-        chapter = find_chapter(file.chapter)
-        say(f"\n{bold(wrap(file.about))}")
-        say(dim(f"{file.path.relative_to(CHECKOUT).as_posix()}  {file.tier}  {f'chapter {chapter.number}, {chapter.title}' if chapter else ''}"))
-        for statement in statements:
-            say(f"  {statement.sentence}")
-            if options.verbose:
-                say(dim(wrap(statement.reason, "      ")))
-        count += len(statements)
-    say(f"\n{count} sentences" + ("" if count else ": no test is about that") + ("" if options.verbose else "; -v gives the reasons"))
-    return PASSED
-
-
-def explain(desk: Desk, options: argparse.Namespace) -> int:
-    """Say what a test wants and why Docker behaves so; without a name, the first that failed in the last check."""
-    from chapters.catalogue import find_statements, read_files
-
-    failed = desk.progress.standing(desk.progress.current).failed if desk.progress.current else []
-    name = options.test or next(iter(failed), "")
-    if not name:
-        raise CommandError("which test? Name one, or a few words of it: `python3 -m chapters tests` shows all")
-    found = find_statements(name)
-    if desk.progress.current and len(found) > 1:  # the one at hand before others of the same name
-        own = [s for s in found if s.path == require_exercise(desk.progress.current).test_path]
-        found = own or found
-    if not found:
-        raise CommandError(f"there is no test like `{name}`: `python3 -m chapters tests WORDS` searches")
-    if len(found) > 1:
-        say(f"{len(found)} tests fit `{name}`; name one of them:")
-        for statement in found[:20]:
-            say(f"  {statement.id}")
-        return FAILED
-    [statement] = found
-    file = next(file for file in read_files() if statement in file.statements)
-    chapter = find_chapter(file.chapter)
-    say(bold(statement.sentence))
-    say(wrap(statement.reason, "  "))
-    for exercise in read_exercises().values():
-        if exercise.test_path == statement.path:
-            for objective in (text for text, names in exercise.objectives.items() if statement.name in names):
-                say(wrap(f"It shows that {objective}.", "  "))
-    say(f"\n{desk.show(statement.path)}, line {statement.line}:\n")
-    say(statement.read_code())
-    if chapter:
-        page = CHECKOUT / "chapters" / chapter.directory / "index.md"
-        say(f"more about it: chapter {chapter.number}, {chapter.title}" + (f" ({desk.show(page)})" if page.exists() else ""))
-    return PASSED
-
-
 def doctor(desk: Desk, _options: argparse.Namespace) -> int:
     """Say what this machine is good for, and what would help."""
     from chapters.check import find_python
@@ -260,6 +156,9 @@ def _build_parser() -> argparse.ArgumentParser:
     hinting.add_argument("exercise", nargs="?")
     hinting.add_argument("level", nargs="?", type=int, choices=range(1, len(HINT_LEVELS) + 1), help="the next one, without")
     add("reset", reset).add_argument("exercise", nargs="?")
+    predicting = add("predict", predict)
+    predicting.add_argument("question", nargs="?", help="a name, or the number of a chapter")
+    predicting.add_argument("--answer", type=int, metavar="N", help="without being asked")
     reading = add("tests", tests)
     reading.add_argument("words", nargs="*", help="only those that hold these words")
     reading.add_argument("--chapter", type=int, metavar="N", help="only those of one chapter")

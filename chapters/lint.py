@@ -10,7 +10,8 @@ import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from chapters.manifest import BOOK, Exercise
+from chapters.catalogue import find_statements
+from chapters.manifest import BOOK, Exercise, Question, read_questions
 from chapters.stub import find_functions
 from chapters.table import number_of_module
 
@@ -23,7 +24,16 @@ MIN_MUTANTS = 2
 def find_faults(exercises: Mapping[str, Exercise]) -> list[str]:
     """Return everything that is wrong with *exercises*, seen together."""
     faults = [f"{e.chapter}: {e.id}: {fault}" for e in exercises.values() for fault in _faults_of(e, exercises)]
+    faults += [f"{q.chapter}: {q.id}: {fault}" for q in read_questions().values() for fault in _question_faults(q)]
     return faults + [f"{path.relative_to(BOOK)}: belongs to no exercise" for path in _stray_files(exercises)]
+
+
+def _question_faults(question: Question) -> Iterator[str]:
+    if len(find_statements(question.shown_by)) != 1:
+        yield f"`{question.shown_by}` is not the id of one test"
+    page = BOOK / question.chapter / "index.md"
+    if not page.is_file() or "% generated: questions\n" not in page.read_text(encoding="utf-8"):
+        yield "index.md has no line `% generated: questions`"
 
 
 def _faults_of(exercise: Exercise, exercises: Mapping[str, Exercise]) -> Iterator[str]:

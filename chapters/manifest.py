@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["BOOK", "CHECKOUT", "Exercise", "ManifestError", "Mutant", "Target", "read_exercises", "require_exercise"]
+__all__ = ["BOOK", "CHECKOUT", "Exercise", "ManifestError", "Mutant", "Question", "Target", "read_exercises", "read_questions", "require_exercise"]
 
 BOOK: Final = Path(__file__).resolve().parent
 CHECKOUT: Final = BOOK.parent
@@ -124,6 +124,42 @@ class Exercise:
         return tuple(target.qualname for target in self.targets if target.module == module)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Something to be predicted before one looks."""
+
+    id: str
+    chapter: str
+    ask: str
+    choices: tuple[str, ...]
+    answer: int
+    """The number of the right choice, from 1."""
+    why: str
+    shown_by: str
+    """The id of the test that proves it, as `python3 -m chapters explain` takes it."""
+
+    @property
+    def number(self) -> int:
+        """The chapter's number."""
+        return int(self.chapter.partition("-")[0])
+
+
+@functools.cache
+def read_questions(book: Path = BOOK) -> Mapping[str, Question]:
+    """Return all questions by id, in the order of the book.
+
+    Raises:
+        ManifestError: a manifest cannot be used, or two questions have one id.
+    """
+    questions: dict[str, Question] = {}
+    for path in sorted(book.glob("[0-9][0-9]-*/exercises.toml")):
+        for question in parse_manifest(path.read_text(encoding="utf-8"), chapter=path.parent.name)[1]:
+            if question.id in questions:
+                raise ManifestError(f"{path.parent.name}/exercises.toml: `{question.id}` is a question of {questions[question.id].chapter} already")
+            questions[question.id] = question
+    return questions
+
+
 @functools.cache
 def read_exercises(book: Path = BOOK) -> Mapping[str, Exercise]:
     """Return all exercises by id, in the order of the book.
@@ -133,7 +169,7 @@ def read_exercises(book: Path = BOOK) -> Mapping[str, Exercise]:
     """
     exercises: dict[str, Exercise] = {}
     for path in sorted(book.glob("[0-9][0-9]-*/exercises.toml")):
-        for exercise in parse_manifest(path.read_text(encoding="utf-8"), chapter=path.parent.name):
+        for exercise in parse_manifest(path.read_text(encoding="utf-8"), chapter=path.parent.name)[0]:
             if exercise.id in exercises:
                 raise ManifestError(f"{path.parent.name}/exercises.toml: `{exercise.id}` is an exercise of {exercises[exercise.id].chapter} already")
             exercises[exercise.id] = exercise
@@ -156,8 +192,8 @@ def require_exercise(name: str) -> Exercise:
     raise ManifestError(f"there is no exercise `{name}` ({advice})")
 
 
-def parse_manifest(text: str, *, chapter: str) -> tuple[Exercise, ...]:
-    """Return the exercises of one `exercises.toml`.
+def parse_manifest(text: str, *, chapter: str) -> tuple[tuple[Exercise, ...], tuple[Question, ...]]:
+    """Return the exercises and the questions of one `exercises.toml`.
 
     Raises:
         ManifestError: it is no TOML, or a field is missing, unknown or of the wrong form.
@@ -169,10 +205,13 @@ def parse_manifest(text: str, *, chapter: str) -> tuple[Exercise, ...]:
         raise ManifestError(f"{where}: {error}") from error
     if document.pop("format_version", None) != FORMAT_VERSION:
         raise ManifestError(f"{where}: `format_version` must be {FORMAT_VERSION}")
-    tables = document.pop("exercise", [])
+    tables, questions = document.pop("exercise", []), document.pop("question", [])
     if document:
         raise ManifestError(f"{where}: unknown key `{next(iter(document))}`")
-    return tuple(_parse_exercise(_Fields(table, f"{where}: {table.get('id', 'an exercise without id')}"), chapter) for table in tables)
+    return (
+        tuple(_parse_exercise(_Fields(table, f"{where}: {table.get('id', 'an exercise without id')}"), chapter) for table in tables),
+        tuple(_parse_question(_Fields(table, f"{where}: {table.get('id', 'a question without id')}"), chapter) for table in questions),
+    )
 
 
 class _Fields:
@@ -239,6 +278,18 @@ def _parse_exercise(fields: _Fields, chapter: str) -> Exercise:
     if (kind == "fix") != bool(exercise.start_from):
         raise fields.fail('`start_from` names the mutant to repair, for exercises with kind = "fix" and only for those')
     return exercise
+
+
+def _parse_question(fields: _Fields, chapter: str) -> Question:
+    choices = fields.texts("choices")
+    question = Question(
+        id=fields.text("id"), chapter=chapter, ask=fields.text("ask"), choices=choices, answer=fields.number("answer", 1, len(choices)),
+        why=fields.text("why"), shown_by=fields.text("shown_by"),
+    )  # fmt: skip
+    fields.finish()
+    if not ID.fullmatch(question.id) or len(set(choices)) < max(2, len(choices)):
+        raise fields.fail("a question has an id of a-z, 0-9 and `-`, and at least two choices, all different")
+    return question
 
 
 def _parse_target(text: str, fields: _Fields) -> Target:

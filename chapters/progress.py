@@ -40,6 +40,8 @@ class Progress:
     current: str = ""
     """The exercise that was last worked on."""
     exercises: dict[str, Standing] = field(default_factory=dict)
+    predictions: dict[str, list[int]] = field(default_factory=dict)
+    """Question → the choices made so far."""
 
     def standing(self, exercise: str) -> Standing:
         """Return the standing of an exercise, a new one for one that was never touched."""
@@ -59,7 +61,8 @@ def read_progress(work: Path) -> tuple[Progress, str]:
         if document["format_version"] != FORMAT_VERSION:
             raise ValueError(f"format_version {document['format_version']}")
         known = {name: Standing(**fields) for name, fields in document["exercises"].items()}
-        return Progress(current=str(document["current"]), exercises=known), ""
+        predictions = {str(name): [int(choice) for choice in made] for name, made in document.get("predictions", {}).items()}
+        return Progress(current=str(document["current"]), exercises=known, predictions=predictions), ""
     except FileNotFoundError:
         return Progress(), ""
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -71,7 +74,7 @@ def read_progress(work: Path) -> tuple[Progress, str]:
 def write_progress(work: Path, progress: Progress) -> None:
     """Keep *progress*."""
     exercises = {name: asdict(standing) for name, standing in progress.exercises.items()}
-    document = {"format_version": FORMAT_VERSION, "current": progress.current, "exercises": exercises}
+    document = {"format_version": FORMAT_VERSION, "current": progress.current, "exercises": exercises, "predictions": progress.predictions}
     write_atomically(work / "progress.json", json.dumps(document, indent=2).encode() + b"\n")
 
 

@@ -90,6 +90,18 @@ def _render_exercises(chapter: str) -> str:
     return "\n".join(parts)
 
 
+def _render_questions(chapter: str) -> str:
+    """Return the questions of a chapter, the answers folded away."""
+    from chapters.manifest import read_questions
+
+    parts = []
+    for question in read_questions().values():
+        if question.chapter == chapter:
+            parts += [f"**{question.ask}**\n", *(f"{n}. {choice}" for n, choice in enumerate(question.choices, 1))]
+            parts += ["\n<details><summary>Answer</summary>\n", f"**{question.answer}.** {question.why}", f"Proved by `{question.shown_by}`.\n", "</details>\n"]
+    return "\n".join(parts)
+
+
 def _render_tests() -> str:
     """Return every test as a sentence with its reason."""
     from chapters.catalogue import render_markdown
@@ -106,8 +118,10 @@ _GENERATORS: dict[str, Callable[[], str]] = {
 
 
 def _fill_in(_app: Sphinx, docname: str, source: list[str]) -> None:
-    if "% generated: exercises\n" in source[0]:
-        source[0] = source[0].replace("% generated: exercises\n", _render_exercises(Path(docname).parent.name) + "\n")
+    for name, render in (("exercises", _render_exercises), ("questions", _render_questions)):
+        marker = f"% generated: {name}\n"
+        if marker in source[0]:
+            source[0] = source[0].replace(marker, render(Path(docname).parent.name) + "\n")
     for name, generate in _GENERATORS.items():
         marker = f"% generated: {name}\n"
         if marker in source[0]:

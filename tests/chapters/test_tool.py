@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -42,8 +43,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tool(work: Path, capfd: pytest.CaptureFixture[str]) -> Tool:
     """Run a command: in this process, or in one of its own if it runs tests."""
 
-    def run(*words: str) -> Answer:
-        if words[0] == "check":
+    def run(*words: str, runs_tests: bool = True) -> Answer:
+        if words[0] == "check" and runs_tests:
             result = subprocess.run([sys.executable, "-m", "chapters", *words], cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=120)
             return Answer(status=result.returncode, text=result.stdout + result.stderr)
         status = main(list(words))
@@ -152,7 +153,7 @@ def test_file_that_cannot_be_tested_gets_one_sentence(tool: Tool, copy: Path, na
     change, sentence = BAD_FILES[name]
     copy.write_bytes(change(SOLUTION))
     before = copy.read_bytes()
-    answer = tool("check")
+    answer = tool("check", runs_tests=False)
     assert answer.status == 2
     assert sentence in answer.text
     assert "layer.py" in answer.text
@@ -199,7 +200,7 @@ def test_windows_line_ends_are_fine(tool: Tool, copy: Path) -> None:
 def test_renamed_file_is_recognised(tool: Tool, copy: Path) -> None:
     """The file is there under another name, and the sentence says which."""
     copy.rename(copy.with_name("my_layer.py"))
-    answer = tool("check")
+    answer = tool("check", runs_tests=False)
     assert answer.status == 2
     assert "layer.py is not there (is my_layer.py the one you renamed? give it its name back)" in answer.text
 
@@ -207,14 +208,14 @@ def test_renamed_file_is_recognised(tool: Tool, copy: Path) -> None:
 def test_deleted_file_can_be_had_again(tool: Tool, copy: Path) -> None:
     """`start` makes what is missing."""
     copy.unlink()
-    assert "makes it again" in tool("check").text
+    assert "makes it again" in tool("check", runs_tests=False).text
     assert tool("start", EXERCISE.id).status == 0
     assert copy.exists()
 
 
 def test_exercise_that_was_not_begun_says_how(tool: Tool) -> None:
     """Checking comes after starting."""
-    answer = tool("check", EXERCISE.id)
+    answer = tool("check", EXERCISE.id, runs_tests=False)
     assert answer.status == 2
     assert f"python3 -m chapters start {EXERCISE.id}" in answer.text
 
@@ -276,3 +277,22 @@ def test_python_without_pytest_is_told_how_to_get_it(tmp_path: Path, work: Path)
     result = subprocess.run([*bare, "check"], env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "needs pytest: `python3 noxfile.py lint`" in result.stdout
+
+
+def test_prediction_is_answered_with_the_reason_and_its_proof(tool: Tool, work: Path) -> None:
+    """Right or wrong, what one believed is put beside what happens, and a test shows that it does."""
+    wrong = tool("predict", "same-change-other-base", "--answer", "1")
+    assert wrong.status == 1
+    assert "no, it is 2" in wrong.text
+    assert "chapters explain unit/image/layer/" in wrong.text
+    assert tool("predict", "same-change-other-base", "--answer", "2").status == 0
+    assert json.loads((work / "progress.json").read_text())["predictions"] == {"same-change-other-base": [1, 2]}
+
+
+def test_question_without_anybody_to_answer_says_how(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a script there is no terminal: nothing is waited for, and nothing counted."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    answer = tool("predict", "4")
+    assert answer.status == 2
+    assert "--answer" in answer.text
+    assert tool("predict", "nothing").status == 2
