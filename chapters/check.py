@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +22,16 @@ from chapters.examine import find_problem
 from chapters.manifest import CHECKOUT, Exercise
 from chapters.progress import write_atomically
 from chapters.screen import bold, dim, green, red, say, sentence_of, wrap
+from chapters.update import is_outdated
 
 if TYPE_CHECKING:
     from chapters.judge import Report
     from chapters.plugin import TestResult
 
 __all__ = ["check_exercises", "find_python"]
+
+WATCH_PAUSE_S = 0.2
+
 
 def find_python() -> str:
     """Return an interpreter that has pytest: this one, or that of `.venv`; nothing if there is none."""
@@ -36,16 +41,18 @@ def find_python() -> str:
     return str(own) if own.exists() and not os.path.samefile(sys.prefix, CHECKOUT / ".venv") else ""
 
 
-def check_exercises(desk: Desk, exercises: list[Exercise], *, verbose: bool, json_path: Path | None) -> int:
+def check_exercises(desk: Desk, exercises: list[Exercise], *, verbose: bool, json_path: Path | None, watch: bool = False) -> int:
     """Check *exercises* and print what came of them; return the exit status: the worst of them."""
     python = find_python()
     if not python:
         say("chapters: check needs pytest: `python3 noxfile.py lint` makes an environment that has it, and is then used by itself")
         return COULD_NOT_RUN
     if python != sys.executable:
-        command = [python, "-m", "chapters", "check", *(e.id for e in exercises), *(["-v"] if verbose else [])]
+        command = [python, "-m", "chapters", "check", *(e.id for e in exercises), *(["-v"] if verbose else []), *(["-w"] if watch else [])]
         command += ["--json", str(json_path.absolute())] if json_path else []
         return subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}).returncode
+    if watch:
+        return _watch(desk, exercises, verbose=verbose)
     reports, statuses = [], []
     for exercise in exercises:
         status, report = _check_one(desk, exercise, verbose=verbose)
@@ -54,6 +61,20 @@ def check_exercises(desk: Desk, exercises: list[Exercise], *, verbose: bool, jso
     if json_path:
         write_atomically(json_path.absolute(), render_json(reports).encode())
     return max(statuses)
+
+
+def _watch(desk: Desk, exercises: list[Exercise], *, verbose: bool) -> int:
+    """Check whenever a file changes, until all pass."""
+    seen: object = None
+    while True:
+        now = [path.read_bytes() if path.is_file() else b"" for exercise in exercises for path in desk.paths(exercise).values()]
+        if now != seen:
+            seen = now
+            statuses = [_check_one(desk, exercise, verbose=verbose)[0] for exercise in exercises]
+            if max(statuses) in (PASSED, LACKS_TIER):
+                return max(statuses)
+            say(dim("waiting for you to save the file; Ctrl-C ends"))
+        time.sleep(WATCH_PAUSE_S)
 
 
 def _check_one(desk: Desk, exercise: Exercise, *, verbose: bool) -> tuple[int, Report | None]:
@@ -71,6 +92,8 @@ def _check_one(desk: Desk, exercise: Exercise, *, verbose: bool) -> tuple[int, R
     except JudgeError as error:
         say(f"chapters: {exercise.test_path.name} cannot be run, which is not your fault: {str(error).splitlines()[-1]}")
         return COULD_NOT_RUN, None
+    if any(is_outdated(exercise, module, path) for module, path in desk.paths(exercise).items()):
+        say(dim(f"the book has changed since you began: `python3 -m chapters update {exercise.id}`"))
     standing = desk.progress.standing(exercise.id)
     standing.attempts += 1
     standing.solved, standing.misconception, desk.progress.current = report.passed, "", exercise.id

@@ -6,18 +6,24 @@ Rule: what goes wrong is one sentence that says what to do; the learner's files 
 from __future__ import annotations
 
 import argparse
+import ast
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from chapters.desk import COULD_NOT_RUN, PASSED, CommandError, Desk
+from chapters.desk import COULD_NOT_RUN, FAILED, PASSED, CommandError, Desk
 from chapters.manifest import CHECKOUT, HINT_LEVELS, ManifestError, read_exercises, require_exercise
-from chapters.progress import find_work, write_atomically
+from chapters.progress import find_work
 from chapters.reading import explain, predict, tests
 from chapters.screen import bold, dim, green, say, wrap
-from chapters.variant import compute_source
+from chapters.stub import find_functions
+from chapters.update import hand_out, set_aside, update_copy
 
 __all__ = ["main"]
+
+TITLE_COLUMNS = 37
+"""So that a line of the list fits on 80 columns."""
 
 def list_exercises(desk: Desk, options: argparse.Namespace) -> int:
     """Show the exercises, chapter by chapter."""
@@ -30,8 +36,10 @@ def list_exercises(desk: Desk, options: argparse.Namespace) -> int:
             say(f"\n{bold(chapter)}" if chapter else "")
         standing = desk.progress.standing(exercise.id)
         mark = green("solved ") if standing.solved else "started" if (desk.work / exercise.id).is_dir() else "       "
-        say(f"  {mark}  {exercise.id:<24} {exercise.title:<48} T{exercise.tier} {exercise.minutes:>3} min {'*' * exercise.difficulty}")
-    say(f"\nnext: {desk.next_step()}")
+        title = exercise.title if len(exercise.title) <= TITLE_COLUMNS else exercise.title[: TITLE_COLUMNS - 1] + "…"
+        say(f"  {mark} {exercise.id:<22} {title:<{TITLE_COLUMNS}} T{exercise.tier} {exercise.minutes:>3} min  {exercise.difficulty}/5")
+    exercises = read_exercises().values()
+    say(f"\n{sum(desk.progress.standing(e.id).solved for e in exercises)} of {len(exercises)} solved; next: {desk.next_step()}")
     return PASSED
 
 
@@ -42,7 +50,7 @@ def start(desk: Desk, options: argparse.Namespace) -> int:
     there = [path for path in paths.values() if path.exists()]
     for module, path in paths.items():
         if not path.exists():
-            write_atomically(path, compute_source(exercise, module, "start"))
+            hand_out(exercise, module, path)
     desk.progress.current = exercise.id
     desk.progress.standing(exercise.id)
     desk.save()
@@ -51,13 +59,20 @@ def start(desk: Desk, options: argparse.Namespace) -> int:
         say(f"{desk.show(path)} is there already and stays as it is; `python3 -m chapters reset {exercise.id}` begins afresh")
     what = "Repair" if exercise.kind == "fix" else "Write"
     for target in exercise.targets:
-        say(f"{what} `{target.qualname}` in {desk.show(paths[target.module])}")
+        say(f"{what} `{target.qualname}` in {desk.show(paths[target.module])}{find_line(paths[target.module], target.qualname)}")
     say("You will learn:")
     for objective in exercise.objectives:
         say(wrap(f"- {objective}", "  "))
     say(f"The tests say what is wanted: {desk.show(exercise.test_path)}")
     say(f"next: edit, then `python3 -m chapters check {exercise.id}`")
     return PASSED
+
+
+def find_line(path: Path, qualname: str) -> str:
+    """Return `, line N` for a function of a file that can be read."""
+    with suppress(SyntaxError, ValueError, KeyError):  # a file that was there already may be anything
+        return f", line {find_functions(ast.parse(path.read_bytes()))[qualname].lineno}"
+    return ""
 
 
 def hint(desk: Desk, options: argparse.Namespace) -> int:
@@ -87,7 +102,7 @@ def reset(desk: Desk, options: argparse.Namespace) -> int:
     for module, path in desk.paths(exercise).items():
         if path.exists():
             say(f"your version is kept as {desk.show(set_aside(path))}")
-        write_atomically(path, compute_source(exercise, module, "start"))
+        hand_out(exercise, module, path)
         say(f"{desk.show(path)} is as at the start")
     standing = desk.progress.standing(exercise.id)
     standing.solved, standing.misconception, desk.progress.current = False, "", exercise.id
@@ -95,13 +110,12 @@ def reset(desk: Desk, options: argparse.Namespace) -> int:
     return PASSED
 
 
-def set_aside(path: Path) -> Path:
-    """Copy a learner's file to the next free `NAME.N.bak` beside it; return that."""
-    number = 1
-    while (kept := path.with_name(f"{path.name}.{number}.bak")).exists():
-        number += 1
-    write_atomically(kept, path.read_bytes())
-    return kept
+def update(desk: Desk, options: argparse.Namespace) -> int:
+    """Bring your copies to the book as it is now; what you wrote stays, and is copied aside first."""
+    chosen = [require_exercise(options.exercise)] if options.exercise else [e for e in read_exercises().values() if (desk.work / e.id).is_dir()]
+    outcomes = [update_copy(desk, exercise, module, path) for exercise in chosen for module, path in desk.paths(exercise).items()]
+    say("everything is up to date" if all(outcomes) else "the others are up to date")
+    return PASSED if all(outcomes) else FAILED
 
 
 def check(desk: Desk, options: argparse.Namespace) -> int:
@@ -114,7 +128,7 @@ def check(desk: Desk, options: argparse.Namespace) -> int:
             raise CommandError(f"you have started no exercise of chapter {options.chapter}: `python3 -m chapters list --chapter {options.chapter}`")
     else:
         chosen = [require_exercise(name) for name in options.exercise] or [desk.current(None)]
-    return check_exercises(desk, chosen, verbose=options.verbose, json_path=options.json)
+    return check_exercises(desk, chosen, verbose=options.verbose, json_path=options.json, watch=options.watch)
 
 
 def doctor(desk: Desk, _options: argparse.Namespace) -> int:
@@ -151,11 +165,13 @@ def _build_parser() -> argparse.ArgumentParser:
     checking.add_argument("exercise", nargs="*", help="the last one that was started, without")
     checking.add_argument("--chapter", type=int, metavar="N", help="all of a chapter that were started")
     checking.add_argument("-v", "--verbose", action="store_true", help="every failure in full, and the reason for every test")
+    checking.add_argument("-w", "--watch", action="store_true", help="again whenever the file changes, until it passes")
     checking.add_argument("--json", type=Path, metavar="FILE", help="write the results for programs")
     hinting = add("hint", hint)
     hinting.add_argument("exercise", nargs="?")
     hinting.add_argument("level", nargs="?", type=int, choices=range(1, len(HINT_LEVELS) + 1), help="the next one, without")
     add("reset", reset).add_argument("exercise", nargs="?")
+    add("update", update).add_argument("exercise", nargs="?", help="all that were started, without")
     predicting = add("predict", predict)
     predicting.add_argument("question", nargs="?", help="a name, or the number of a chapter")
     predicting.add_argument("--answer", type=int, metavar="N", help="without being asked")
@@ -170,7 +186,7 @@ def _build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str]) -> int:
     """Run one command and return its exit status."""
-    options = _build_parser().parse_args(arguments)
+    options = _build_parser().parse_args(arguments or ["list"])
     try:
         desk = Desk(find_work())
         return int(options.function(desk, options))

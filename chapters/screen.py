@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import textwrap
 
@@ -46,11 +47,12 @@ def sentence_of(test: str) -> str:
 
 
 def wrap(text: str, indent: str = "") -> str:
-    """Return prose in lines of at most 100 characters; indented lines stay as they are."""
+    """Return prose in lines that fit the terminal, of at most 100 characters; indented lines stay as they are."""
+    width = max(40, min(100, shutil.get_terminal_size().columns))
     paragraphs: list[str] = []
     for line in text.strip().splitlines():
         if line.startswith((" ", "\t")) or not line.strip():
             paragraphs.append(indent + line if line.strip() else "")
         else:
-            paragraphs.append(textwrap.fill(line, 100, initial_indent=indent, subsequent_indent=indent))
+            paragraphs.append(textwrap.fill(line, width, initial_indent=indent, subsequent_indent=indent))
     return "\n".join(paragraphs)

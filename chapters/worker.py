@@ -217,9 +217,14 @@ class Worker:
 
 def main() -> None:
     """Serve until standard input ends."""
-    setup = json.loads(sys.stdin.readline())
+    requests = os.fdopen(os.dup(0), encoding="ascii")
     channel = os.fdopen(os.dup(1), "w", encoding="ascii")
-    os.dup2(2, 1)  # what is printed from here on is for people
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)  # a learner's `input()` must not eat requests
+    os.close(nothing)
+    os.dup2(2, 1)  # what is printed from here on is for people, and at once
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is the file that Python opened
+    setup = json.loads(requests.readline())
     sys.path[:0] = [setup["root"]]
 
     def send(message: dict[str, Any]) -> None:
@@ -238,7 +243,7 @@ def main() -> None:
     except BaseException as error:  # noqa: BLE001  # whatever the learner's module does when it is imported
         send({"failed": f"{type(error).__name__}: {error}", "where": worker.locate(error)})
         return
-    for line in sys.stdin:
+    for line in requests:
         send(worker.answer(json.loads(line)))
 
 

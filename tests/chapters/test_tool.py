@@ -100,7 +100,7 @@ def test_solution_passes_and_leads_on(tool: Tool, copy: Path, work: Path) -> Non
     assert "6 of 6 tests pass, 10 of 10 points" in answer.text
     assert "next: python3 -m chapters start" in answer.text
     assert json.loads((work / "progress.json").read_text())["exercises"][EXERCISE.id]["solved"]
-    assert "solved   chain-ids" in tool("list").text
+    assert "solved  chain-ids" in tool("list").text
 
 
 @pytest.mark.parametrize("mutant", EXERCISE.mutants, ids=lambda mutant: mutant.name)
@@ -296,3 +296,27 @@ def test_question_without_anybody_to_answer_says_how(tool: Tool, monkeypatch: py
     assert answer.status == 2
     assert "--answer" in answer.text
     assert tool("predict", "nothing").status == 2
+
+
+def test_watching_checks_again_after_every_change_until_it_passes(copy: Path) -> None:
+    """One terminal to write in, one to look at."""
+    command = [sys.executable, "-m", "chapters", "check", "--watch", EXERCISE.id]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        for sentence, content in (("not written yet", mutate("no-limit")), ("well-known misunderstanding", b""), ("is empty", SOLUTION)):
+            for line in process.stdout:
+                if "waiting" in line:
+                    break
+                sentence = "" if sentence in line else sentence
+            assert not sentence
+            copy.write_bytes(content)
+        assert "solved" in process.stdout.read()
+    assert process.returncode == 0
+
+
+def test_what_the_code_prints_is_shown_and_input_is_empty(tool: Tool, copy: Path) -> None:
+    """A print is the first tool of debugging; a call of `input()` must not swallow what the tests say."""
+    copy.write_bytes(replace_functions(SOLUTION, b"def compute_chain_ids(diff_ids):\n    print('look:', len(diff_ids))\n    return input()\n"))
+    answer = tool("check")
+    assert "| look: 1" in answer.text
+    assert "EOFError" in answer.text
