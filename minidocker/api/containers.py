@@ -49,10 +49,10 @@ def list_all(engine: Engine, request: Request) -> Response:
     records = list_containers(
         engine, all=query_flag(request, "all"), limit=query_int(request, "limit", 0), filters=query_filters(request)
     )
-    now, with_sizes = time.time(), query_flag(request, "size")
+    now, with_sizes, network_ids = time.time(), query_flag(request, "size"), engine.networks.ids()
     return json_response(
         [
-            render_container_summary(record, now=now, sizes=_sizes(engine, record) if with_sizes else None)
+            render_container_summary(record, now=now, network_ids=network_ids, sizes=_sizes(engine, record) if with_sizes else None)
             for record in records
         ]
     )
@@ -74,6 +74,7 @@ def inspect(engine: Engine, request: Request) -> Response:
             record,
             directory=str(handle.directory),
             layers_directory=str(engine.data_root / "layers"),
+            network_ids=engine.networks.ids(),
             exec_ids=tuple(execution.id for execution in tuple(handle.execs.values()) if execution.running),
             sizes=_sizes(engine, record) if query_flag(request, "size") else None,
         )

@@ -53,7 +53,9 @@ def run_daemon(options: DaemonOptions) -> int:
     registries = RegistryConfig(mirrors=options.registry_mirrors, insecure=options.insecure_registries)
     plan_endpoints(HUB_DOMAIN, registries)  # a mirror whose address is wrong is said now, not with the first pull
     engine = open_engine(
-        EngineConfig(data_root=data_root, exec_root=exec_root, driver=options.storage_driver, registries=registries)
+        EngineConfig(
+            data_root=data_root, exec_root=exec_root, driver=options.storage_driver, registries=registries, networks=options.networks
+        )
     )
     engine.launcher.start()
     listeners = _open_listeners(options)

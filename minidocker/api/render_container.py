@@ -12,10 +12,12 @@ from typing import Final
 
 from minidocker.api.duration import human_duration
 from minidocker.container.record import ZERO_TIME, ContainerRecord, MountPoint, NetworkEndpoint, PublishedPort, State, Status
+from minidocker.spec.container import EndpointConfig
 from minidocker.spec.record import Json, render_record
 
 __all__ = ["parse_time", "render_container_details", "render_container_summary", "render_status"]
 
+_NO_IDS: Final[Mapping[str, str]] = {}
 _NULL_WHEN_EMPTY_HOST: Final = frozenset(
     {"Binds", "VolumesFrom", "CapAdd", "CapDrop", "ExtraHosts", "GroupAdd", "Links", "SecurityOpt", "DeviceCgroupRules"}
 )
@@ -59,7 +61,7 @@ def render_status(state: State, now: float) -> str:
 
 
 def render_container_summary(
-    record: ContainerRecord, *, now: float, network_id: str = "", sizes: tuple[int, int] | None = None
+    record: ContainerRecord, *, now: float, network_ids: Mapping[str, str] = _NO_IDS, sizes: tuple[int, int] | None = None
 ) -> dict[str, Json]:
     """Return one element of `GET /containers/json`; *sizes* is the writable layer's and the whole file system's."""
     summary: dict[str, Json] = {
@@ -78,7 +80,7 @@ def render_container_summary(
         "State": record.state.status.value,
         "Status": render_status(record.state, now),
         "HostConfig": {"NetworkMode": record.host_config.network_mode},
-        "NetworkSettings": {"Networks": _networks(record, network_id)},
+        "NetworkSettings": {"Networks": _networks(record, network_ids)},
         "Mounts": [_mount(mount) for mount in record.mounts],
     }
 
@@ -89,7 +91,7 @@ def _command_line(argv: tuple[str, ...]) -> str:
 
 
 def _published(record: ContainerRecord) -> tuple[PublishedPort, ...]:
-    return record.endpoint.ports if record.endpoint is not None else ()
+    return record.ports
 
 
 def _port_list(record: ContainerRecord) -> list[Json]:
@@ -109,34 +111,36 @@ def _port_list(record: ContainerRecord) -> list[Json]:
     return ports
 
 
-def _networks(record: ContainerRecord, network_id: str) -> dict[str, Json]:
-    mode = record.host_config.network_mode
-    if mode.startswith("container:"):
+def _networks(record: ContainerRecord, network_ids: Mapping[str, str]) -> dict[str, Json]:
+    """Return the networks of a container: those that it is in, or while it does not run those that it wishes."""
+    wishes = {name: wish or EndpointConfig() for name, wish in record.networking.endpoints_config.items()}
+    if record.host_config.network_mode.startswith("container:"):
         return {}
-    name = record.endpoint.network if record.endpoint is not None else "bridge" if mode in ("", "default") else mode
-    return {name: _endpoint(record, network_id)}
+    if not wishes and not record.endpoints:
+        wishes = {record.host_config.network_mode: EndpointConfig()}
+    names = [e.network for e in record.endpoints] if record.state.running else [*wishes]
+    return {name: _endpoint(record, name, wishes.get(name, EndpointConfig()), network_ids) for name in sorted(names)}
 
 
-def _endpoint(record: ContainerRecord, network_id: str) -> dict[str, Json]:
-    endpoint = record.endpoint or NetworkEndpoint(network="", network_id=network_id, endpoint_id="")
-    asked = record.networking.endpoints_config.get(record.host_config.network_mode)
-    aliases: list[Json] = [*endpoint.aliases] or ([*asked.aliases] if asked is not None else [])
+def _endpoint(record: ContainerRecord, name: str, wish: EndpointConfig, network_ids: Mapping[str, str]) -> dict[str, Json]:
+    held = next((e for e in record.endpoints if e.network == name), None)
+    endpoint = held or NetworkEndpoint(network=name, network_id=network_ids.get(name, ""), endpoint_id="")
     return {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": aliases or None,
+        "IPAMConfig": render_record(wish.ipam_config) if wish.ipam_config is not None else None,
+        "Links": [*wish.links] or None,
+        "Aliases": [*wish.aliases] or None,
         "MacAddress": endpoint.mac_address,
-        "DriverOpts": None,
-        "GwPriority": 0,
+        "DriverOpts": dict(wish.driver_opts) or None,
+        "GwPriority": wish.gw_priority,
         "NetworkID": endpoint.network_id,
         "EndpointID": endpoint.endpoint_id,
         "Gateway": endpoint.gateway,
         "IPAddress": endpoint.address,
         "IPPrefixLen": endpoint.prefix_length,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "DNSNames": None,
+        "IPv6Gateway": endpoint.gateway6,
+        "GlobalIPv6Address": endpoint.address6,
+        "GlobalIPv6PrefixLen": endpoint.prefix_length6,
+        "DNSNames": [*endpoint.dns_names] or None,
     }
 
 
@@ -156,7 +160,7 @@ def render_container_details(
     directory: str,
     layers_directory: str,
     exec_ids: tuple[str, ...] = (),
-    network_id: str = "",
+    network_ids: Mapping[str, str] = _NO_IDS,
     sizes: tuple[int, int] | None = None,
 ) -> dict[str, Json]:
     """Return the body of `GET /containers/{id}/json`; the container's files are in *directory*."""
@@ -187,7 +191,7 @@ def render_container_details(
     return details | {
         "Mounts": [_mount(mount) for mount in record.mounts],
         "Config": _empty_to_null(render_record(record.config), _NULL_WHEN_EMPTY_CONFIG),
-        "NetworkSettings": _network_settings(record, network_id),
+        "NetworkSettings": _network_settings(record, network_ids),
     }
 
 
@@ -244,15 +248,16 @@ def _graph_driver(record: ContainerRecord, directory: str, layers_directory: str
     return {"Data": data, "Name": record.driver}
 
 
-def _network_settings(record: ContainerRecord, network_id: str) -> dict[str, Json]:
+def _network_settings(record: ContainerRecord, network_ids: Mapping[str, str]) -> dict[str, Json]:
     """Return addresses and ports; the fields beside `Networks` repeat the default network for old clients."""
-    endpoint = _endpoint(record, network_id)
-    is_default = record.endpoint is not None and record.endpoint.network == "bridge"
+    networks = _networks(record, network_ids)
+    default = networks.get("bridge") if record.endpoints else None
+    first = record.endpoints[0].endpoint_id if record.endpoints else ""
     legacy = ("EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress", "IPPrefixLen", "IPv6Gateway", "MacAddress")
     empty: dict[str, Json] = {key: 0 if key.endswith("Len") else "" for key in legacy}
     return {
         "Bridge": "",
-        "SandboxID": record.endpoint.endpoint_id if record.endpoint is not None else "",
+        "SandboxID": first,
         "SandboxKey": f"/proc/{record.state.pid}/ns/net" if record.state.running else "",
         "Ports": _port_map(record),
         "HairpinMode": False,
@@ -260,8 +265,8 @@ def _network_settings(record: ContainerRecord, network_id: str) -> dict[str, Jso
         "LinkLocalIPv6PrefixLen": 0,
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
-        **({key: endpoint[key] for key in legacy} if is_default else empty),
-        "Networks": _networks(record, network_id),
+        **({key: default[key] for key in legacy} if isinstance(default, dict) else empty),
+        "Networks": networks,
     }
 
 

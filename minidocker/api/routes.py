@@ -55,8 +55,8 @@ _SWARM_PATHS: Final = (
 _UNSERVED_PATHS: Final = (
     "GET /containers/{id}/attach/ws",
     "POST /build", "POST /build/prune",
-    "POST /build/cancel", "POST /session", "POST /grpc", "POST /networks/create", "POST /networks/{id}/connect",
-    "POST /networks/{id}/disconnect", "PUT /volumes/{name}", "GET /plugins/privileges", "POST /plugins/pull",
+    "POST /build/cancel", "POST /session", "POST /grpc",
+    "PUT /volumes/{name}", "GET /plugins/privileges", "POST /plugins/pull",
     "POST /plugins/create", "DELETE /plugins/{name...}",
 )  # fmt: skip
 

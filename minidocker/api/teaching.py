@@ -1,13 +1,16 @@
-"""Handlers that Docker does not have: what a request would do or a container consists of, for `run --explain` and `explain`. Chapter 16."""
+"""Handlers that Docker does not have: plans (`run --explain`, `explain`), and the packet filter (`network rules`). Chapter 16."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from minidocker.api.request import Request, read_json
+from minidocker.api.request import Request, query_text, read_json
 from minidocker.api.response import Response, json_response
 from minidocker.api.router import Route
+from minidocker.codec.nftables import render_nft
 from minidocker.engine.explain import explain_container, explain_request
+from minidocker.errors import InvalidParameter
+from minidocker.network.iptables import render_iptables
 from minidocker.spec.container import read_create_request
 from minidocker.spec.record import render_record
 
@@ -29,7 +32,16 @@ def explain_existing(engine: Engine, request: Request) -> Response:
     return json_response([render_record(step) for step in steps])
 
 
+def show_rules(engine: Engine, request: Request) -> Response:
+    """Return what the packet filter is told, in the words of nft or of iptables."""
+    table, words = engine.networks.table(), query_text(request, "format") or "nft"
+    if words not in ("nft", "iptables"):
+        raise InvalidParameter(f"invalid format `{words[:40]}`: there are `nft` and `iptables`")
+    return json_response({"Text": render_nft(table) if words == "nft" else render_iptables(table)})
+
+
 ROUTES: Final = (
     Route(method="POST", pattern="/minidocker/explain", handler=explain),
     Route(method="GET", pattern="/minidocker/{id}/explain", handler=explain_existing),
+    Route(method="GET", pattern="/minidocker/rules", handler=show_rules),
 )

@@ -11,7 +11,7 @@ import sys
 import time
 
 from minidocker.cli.command import Command
-from minidocker.cli.flags import BOOL, DURATION, LIST, STRING, Flag
+from minidocker.cli.flags import BOOL, DURATION, INT, LIST, STRING, Flag
 from minidocker.engine.places import default_data_root, default_exec_root, default_pidfile, default_socket
 from minidocker.errors import HostError, InvalidParameter, NotFound, Unavailable
 
@@ -32,6 +32,7 @@ IDLE_NS = 15 * 60 * 1_000_000_000
 def read_daemon_options(options: Options, uid: int) -> DaemonOptions:
     """Return what the flags of `daemon` say, with this user's defaults."""
     from minidocker.engine.options import DaemonOptions
+    from minidocker.network.settings import read_network_settings
 
     hosts = tuple(options.texts("host")) or (f"unix://{default_socket(uid, os.environ)}",)
     autostarted = options.switch("autostarted")
@@ -48,6 +49,12 @@ def read_daemon_options(options: Options, uid: int) -> DaemonOptions:
         tls_key=options.text("tlskey"),
         insecure_registries=tuple(options.texts("insecure-registry")),
         registry_mirrors=tuple(options.texts("registry-mirror")),
+        networks=read_network_settings(
+            host_ip=options.text("ip"), pools=options.texts("default-address-pool"), bridge_address=options.text("bip"),
+            bridge_subnet6=options.text("fixed-cidr-v6"), icc=options.switch("icc"), mtu=options.number("mtu"),
+            dns=options.texts("dns"), dns_search=options.texts("dns-search"), dns_options=options.texts("dns-opt"),
+            host_gateway=options.text("host-gateway-ip"),
+        ),
         storage_driver=options.text("storage-driver"),
         log_level="debug" if options.switch("debug") else options.text("log-level"),
         idle_timeout_s=idle_ns / 1e9,
@@ -120,13 +127,23 @@ DAEMON = Command(
     daemon,
     (
         Flag("autostarted", BOOL, "Started by a client", hidden=True),
+        Flag("bip", STRING, "Address and prefix length of the default bridge, such as 10.9.0.1/24"),
         Flag("data-root", STRING, "Directory of images, containers and volumes"),
         Flag("debug", BOOL, "Enable debug mode", short="D"),
+        Flag("default-address-pool", LIST, "Where subnets of networks come from: base=SUBNET,size=LENGTH"),
+        Flag("dns", LIST, "DNS server of containers that name none"),
+        Flag("dns-opt", LIST, "DNS option of containers that name none"),
+        Flag("dns-search", LIST, "DNS search domain of containers that name none"),
         Flag("exec-root", STRING, "Directory for what need not survive a reboot"),
+        Flag("fixed-cidr-v6", STRING, "IPv6 subnet of the default bridge; without it has no IPv6"),
         Flag("host", LIST, "Socket to listen on: unix://PATH or tcp://ADDRESS[:PORT]", short="H"),
+        Flag("host-gateway-ip", STRING, "What host-gateway stands for in --add-host; default: the default bridge's address"),
+        Flag("icc", BOOL, "Let containers on the default bridge reach each other", default=True),
         Flag("idle-timeout", DURATION, "End after this long without containers and requests; 0 never ends"),
         Flag("insecure-registry", LIST, "Registry that may be spoken to without TLS"),
+        Flag("ip", STRING, "Host address of published ports that name none; 127.0.0.1 keeps them on this machine"),
         Flag("log-level", STRING, "Set the logging level", short="l", default="info"),
+        Flag("mtu", INT, "Largest packet on bridges; 0 is 1500"),
         Flag("pidfile", STRING, "File for the server's process id", short="p"),
         Flag("registry-mirror", LIST, "Registry to ask before Docker Hub"),
         Flag("stop", BOOL, "End the running server; containers go on"),

@@ -18,7 +18,7 @@ from minidocker.container.mounts import parse_bind, parse_mount_request, parse_t
 from minidocker.container.plan import DEFAULT_DEVICES, Surroundings, compute_granted_capabilities, device_rules, plan_container
 from minidocker.container.record import ContainerRecord, MountPoint
 from minidocker.container.seccomp import compile_profile, default_profile, parse_profile
-from minidocker.engine.endpoint import EXAMPLE_ENDPOINT, plan_endpoint
+from minidocker.engine.endpoint import EXAMPLE_ENDPOINT, plan_endpoints
 from minidocker.errors import InvalidParameter
 from minidocker.ids import short_id
 from minidocker.kernel.explain import explain_steps
@@ -65,7 +65,7 @@ def plan_dry_run(body: dict[str, Json]) -> tuple[Step, ...]:
     check_resources(host_config, cpus=EXAMPLE_HOST.cpus * 1024)
     record = ContainerRecord(
         id=EXAMPLE_ID, name="example", created="", image_id="", layers=("layer-of-the-image",), host_config=host_config,
-        endpoint=EXAMPLE_ENDPOINT if host_config.network_mode in ("", "default", "bridge") else None,
+        endpoints=(EXAMPLE_ENDPOINT,) if host_config.network_mode in ("", "default", "bridge") else (),
         config=replace(config, hostname=config.hostname or short_id(EXAMPLE_ID), cmd=config.cmd or UNKNOWN_COMMAND),
         mounts=tuple(_plan_mounts(host_config)),
     )  # fmt: skip
@@ -77,7 +77,7 @@ def plan_dry_run(body: dict[str, Json]) -> tuple[Step, ...]:
         directory=EXAMPLE_DIRECTORY, layers_directory="/var/lib/minidocker/layers",
         cgroup_setup=(*plan_cgroup(EXAMPLE_LAYOUT, name), *limits),
         cgroup_join=plan_join(EXAMPLE_LAYOUT, name), cgroup_view=plan_view(EXAMPLE_LAYOUT, writable=host_config.privileged),
-        network=plan_endpoint(record.endpoint) if record.endpoint else (), seccomp_program=_plan_filter(record),
+        network=plan_endpoints(record.endpoints), seccomp_program=_plan_filter(record),
     )  # fmt: skip
     return plan_container(record, EXAMPLE_HOST, around)
 

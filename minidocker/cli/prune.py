@@ -1,4 +1,4 @@
-"""`container prune`, `image prune`, `volume prune`: remove what nobody uses, after asking. Acts. Chapter 14."""
+"""`container prune`, `image prune`, `volume prune`, `network prune`: remove what nobody uses, after asking. Acts. Chapter 14."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from minidocker.cli.session import Session
     from minidocker.spec.record import Json
 
-__all__ = ["CONTAINER_PRUNE", "IMAGE_PRUNE", "VOLUME_PRUNE"]
+__all__ = ["CONTAINER_PRUNE", "IMAGE_PRUNE", "NETWORK_PRUNE", "VOLUME_PRUNE"]
 
 
 def _confirm(options: Options, what: str) -> bool:
@@ -72,6 +72,15 @@ def prune_volumes(session: Session, options: Options) -> int:
     return _report("Deleted Volumes:", texts_at(report, "VolumesDeleted"), report)
 
 
+def prune_networks(session: Session, options: Options) -> int:
+    """Remove networks that no container is in."""
+    report = _prune(session, options, "networks", "all custom networks not used by at least one container")
+    names = texts_at(report, "NetworksDeleted")
+    if names:
+        print("Deleted Networks:", *names, "", sep="\n")
+    return 0
+
+
 _COMMON = (
     Flag("filter", LIST, 'Provide filter values (e.g. "until=<timestamp>")'),
     Flag("force", BOOL, "Do not prompt for confirmation", short="f"),
@@ -80,6 +89,7 @@ CONTAINER_PRUNE = Command("[OPTIONS]", prune_containers, _COMMON, maximum=0)
 IMAGE_PRUNE = Command(
     "[OPTIONS]", prune_images, (Flag("all", BOOL, "Remove all unused images, not just dangling ones", short="a"), *_COMMON), maximum=0
 )
+NETWORK_PRUNE = Command("[OPTIONS]", prune_networks, _COMMON, maximum=0)
 VOLUME_PRUNE = Command(
     "[OPTIONS]", prune_volumes, (Flag("all", BOOL, "Remove all unused volumes, not just anonymous ones", short="a"), *_COMMON), maximum=0
 )

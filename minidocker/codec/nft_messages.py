@@ -14,17 +14,23 @@ from __future__ import annotations
 import ipaddress
 import struct
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, assert_never
 
-from minidocker.codec.netlink import Attributes, Message, Nlm, render_attributes, render_name
+from minidocker.codec.netlink import (
+    Attributes, Message, Nlm, find_attribute, parse_attributes, parse_name, render_attributes, render_name,
+)  # fmt: skip
 from minidocker.codec.nftables import (
     CONNECTION_STATES, FIELDS, FIELD_TYPES, HOOKS, LINK_NAME_BYTES, POLICIES, PRIORITIES, PROTOCOLS, Accept, Chain, Counter, DnatMap,
     Drop, ElementSet, Jump, Masquerade, MatchAddress, MatchConnection, MatchFamily, MatchLink, MatchLocal, MatchSet,
     MatchTranslated, Rule, Statement, Table, family_of,
 )  # fmt: skip
 
-__all__ = ["change_elements_messages", "delete_table_messages", "render_batch", "replace_table_messages"]
+__all__ = [
+    "HookedChain", "change_elements_messages", "delete_table_messages", "list_chains_request", "parse_hooked_chain", "render_batch",
+    "replace_table_messages",
+]  # fmt: skip
 
 NFPROTO_INET: Final = 1
 """The family of a table that sees IPv4 and IPv6."""
@@ -45,6 +51,7 @@ class Nft(IntEnum):
     NEWTABLE = 0
     DELTABLE = 2
     NEWCHAIN = 3
+    GETCHAIN = 4
     NEWRULE = 6
     NEWSET = 9
     NEWSETELEM = 12
@@ -302,3 +309,32 @@ def render_batch(messages: Iterable[Message]) -> tuple[Message, ...]:
     last = Message(type=last.type, flags=last.flags | Nlm.ACK, body=last.body)
     begin = Message(type=BATCH_BEGIN, flags=Nlm.REQUEST, body=mark)
     return begin, *first, last, Message(type=BATCH_END, flags=Nlm.REQUEST, body=mark)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookedChain:
+    """A base chain of any table, as the kernel lists it."""
+
+    family: str
+    table: str
+    name: str
+    hook: str
+    policy: str
+
+
+def list_chains_request() -> Message:
+    """Ask for the chains of all tables of all families."""
+    return Message(type=SUBSYSTEM << 8 | Nft.GETCHAIN, flags=Nlm.REQUEST | Nlm.DUMP, body=struct.pack(">BBH", 0, 0, 0))
+
+
+def parse_hooked_chain(message: Message) -> HookedChain | None:
+    """Return the base chain that *message* describes; None for one that is only jumped to, or of a family without IP."""
+    family = {1: "inet", 2: "ip", 10: "ip6"}.get(message.body[0] if message.body else 0)
+    attributes = parse_attributes(message.body[4:])
+    hooked = find_attribute(attributes, 4)
+    if family is None or hooked is None:
+        return None
+    number, policy = find_attribute(parse_attributes(hooked), 1), find_attribute(attributes, 5)
+    hook = next((name for name, value in HOOKS.items() if number == _be32(value)), "")
+    table, name = (parse_name(find_attribute(attributes, kind)) for kind in (1, 3))
+    return HookedChain(family=family, table=table, name=name, hook=hook, policy="drop" if policy == _be32(0) else "accept")

@@ -20,7 +20,7 @@ __all__ = [
     "CONNECTION_STATES", "FIELDS", "FIELD_TYPES", "HOOKS", "LINK_NAME_BYTES", "POLICIES", "PRIORITIES", "PROTOCOLS", "Accept",
     "Chain", "Counter", "DnatMap", "Drop", "ElementSet", "Elements", "Field", "FieldType", "Jump", "Masquerade", "MatchAddress",
     "MatchConnection", "MatchFamily", "MatchLink", "MatchLocal", "MatchSet", "MatchTranslated", "Rule", "Statement", "Table",
-    "family_of", "render_nft",
+    "family_of", "plan_name_redirect", "render_nft",
 ]  # fmt: skip
 
 PRIORITIES: Final = {"raw": -300, "dstnat": -100, "filter": 0, "srcnat": 100}
@@ -226,6 +226,17 @@ FIELDS: Final = {
 def family_of(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
     """Return nft's word for the family of *network*."""
     return "ip" if network.version == 4 else "ip6"
+
+
+def plan_name_redirect(address: str, *, udp_port: str, tcp_port: str) -> Table:
+    """Return the table that sends a container's questions for port 53 of *address* to the ports where somebody listens."""
+    names = ElementSet(
+        name="name-service", key_types=("ipv4_addr", "inet_proto", "inet_service"), data_types=("ipv4_addr", "inet_service"),
+        elements={(address, "tcp", "53"): (address, tcp_port), (address, "udp", "53"): (address, udp_port)},
+    )  # fmt: skip
+    redirect = DnatMap(family="ip", fields=("ip daddr", "meta l4proto", "th dport"), map_name=names.name)
+    chain = Chain(name="output", type="nat", hook="output", priority="dstnat", rules=(Rule(statements=(redirect,)),))
+    return Table(name="minidocker-names", sets=(names,), chains=(chain,))
 
 
 def _describe(statement: Statement) -> str:

@@ -35,7 +35,7 @@ from minidocker.errors import InvalidParameter
 __all__ = [
     "LINK_NAME_MAX_BYTES", "Link", "LinkAddress", "Route", "Rtm", "add_address_request", "add_route_request",
     "change_link_request", "create_bridge_request", "create_veth_request", "delete_link_request",
-    "disable_ipv6_address_request", "get_link_request", "list_addresses_request", "list_links_request", "list_routes_request", "parse_link", "parse_link_address",
+    "disable_ipv6_address_request", "get_link_request", "isolate_port_request", "list_addresses_request", "list_links_request", "list_routes_request", "parse_link", "parse_link_address",
     "parse_mac_address", "parse_route",
 ]  # fmt: skip
 
@@ -49,7 +49,11 @@ _U32: Final = struct.Struct("=I")
 
 AF_INET: Final = 2
 AF_INET6: Final = 10
+AF_BRIDGE: Final = 7
 IFF_UP: Final = 1
+IFA_F_NODAD: Final = 2
+"""No "duplicate address detection"."""
+BRPORT_ISOLATED: Final = 33
 RT_TABLE_MAIN: Final = 254
 RTPROT_BOOT: Final = 3
 RTN_UNICAST: Final = 1
@@ -83,6 +87,7 @@ class Ifla(IntEnum):
     MTU = 4
     LINK = 5
     MASTER = 10
+    PROTINFO = 12
     LINKINFO = 18
     IFALIAS = 20
     AF_SPEC = 26
@@ -258,6 +263,13 @@ def disable_ipv6_address_request(link: str | int) -> Message:
     return Message(type=Rtm.NEWLINK, body=_link_body((*attributes, (Ifla.AF_SPEC, mode)), index=index))
 
 
+def isolate_port_request(link_index: int) -> Message:
+    """Ask that a bridge passes nothing between this port and others that are isolated as well."""
+    attributes: Attributes = ((Ifla.PROTINFO, ((BRPORT_ISOLATED, b"\x01"),)),)
+    body = _IFINFO.pack(AF_BRIDGE, 0, link_index, 0, 0) + render_attributes(attributes)
+    return Message(type=Rtm.SETLINK, body=body)
+
+
 def delete_link_request(link: str | int) -> Message:
     """Ask for the end of a link; of a veth pair both ends go."""
     index, attributes = _selector(link)
@@ -283,7 +295,9 @@ def add_address_request(link_index: int, address: str) -> Message:
     attributes: list[tuple[int, bytes]] = [(Ifa.LOCAL, interface.packed), (Ifa.ADDRESS, interface.packed)]
     if interface.version == 4 and interface.network.prefixlen < 31:
         attributes.append((Ifa.BROADCAST, interface.network.broadcast_address.packed))
-    body = _IFADDR.pack(_family(interface.version), interface.network.prefixlen, 0, 0, link_index)
+    # an IPv6 address would be unusable for a second while the kernel looks for another owner; ours is the only one who gives
+    flags6 = IFA_F_NODAD if interface.version == 6 else 0
+    body = _IFADDR.pack(_family(interface.version), interface.network.prefixlen, flags6, 0, link_index)
     flags = Nlm.REQUEST | Nlm.ACK | Nlm.CREATE | Nlm.EXCL
     return Message(type=Rtm.NEWADDR, flags=flags, body=body + render_attributes(attributes))
 
@@ -293,7 +307,7 @@ def list_addresses_request(*, family: int = 0) -> Message:
     return Message(type=Rtm.GETADDR, flags=Nlm.REQUEST | Nlm.DUMP, body=_IFADDR.pack(family, 0, 0, 0, 0))
 
 
-def add_route_request(*, destination: str = "", gateway: str = "", link_index: int = 0) -> Message:
+def add_route_request(*, destination: str = "", gateway: str = "", link_index: int = 0, replace: bool = False) -> Message:
     """Ask for a route; an empty *destination* is the default route, and the kernel finds the link of the gateway itself."""
     network = _parse_interface(destination).network if destination else None
     via = _parse_interface(gateway) if gateway else None
@@ -308,7 +322,7 @@ def add_route_request(*, destination: str = "", gateway: str = "", link_index: i
     length = network.prefixlen if network else 0
     scope = 0 if via else 253  # RT_SCOPE_LINK: the destination is on the link itself
     body = _RTMSG.pack(_family(version), length, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0)
-    flags = Nlm.REQUEST | Nlm.ACK | Nlm.CREATE | Nlm.EXCL
+    flags = Nlm.REQUEST | Nlm.ACK | Nlm.CREATE | (Nlm.REPLACE if replace else Nlm.EXCL)
     return Message(type=Rtm.NEWROUTE, flags=flags, body=body + render_attributes(attributes))
 
 

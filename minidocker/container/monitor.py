@@ -37,14 +37,17 @@ from typing import Final, NoReturn
 from minidocker.container.init import CANNOT_START, run_init
 from minidocker.container.logs import LogWriter, format_time, read_entries
 from minidocker.container.protocol import (
-    MAIN, Attach, ConsoleMade, ExecExited, Exited, Failed, Go, Kill, Launch, Message, NamespacesMade, Ready, Resize,
-    RunExec, Start, Started, Welcome, receive_message, send_message,
+    MAIN, Attach, ConsoleMade, ExecExited, Exited, Failed, Go, Kill, Launch, Message, NameService, NamespacesMade, Ready, Resize,
+    Rewire, RunExec, Start, Started, Welcome, receive_message, send_message,
 )  # fmt: skip
 from minidocker.container.session import Client, Session
 from minidocker.kernel import process
+from minidocker.kernel.flags import Clone
+from minidocker.kernel.namespaces import open_namespace, open_socket_in
 from minidocker.kernel.perform import MonitorContext, perform_monitor_step
 from minidocker.kernel.steps import Join, Step, Synchronise
 from minidocker.network.proxy import PortProxy
+from minidocker.network.resolver import Resolver
 from minidocker.spec.record import render_record
 
 __all__ = ["run_monitor"]
@@ -178,13 +181,17 @@ class _Monitor:
         )
         self._main = Session(MAIN, self._watch, tty=launch.tty, log=log, close_input_on_eof=launch.stdin_once)
         self._sessions: dict[str, Session] = {MAIN: self._main}
-        self._proxies = [
-            PortProxy(self._watch, listener=proxy, target=_parse_address(target))
-            for proxy, target in zip(proxy_sockets, launch.proxies, strict=True)
-        ]
+        self._proxies = self._make_proxies(proxy_sockets, launch.proxies)
+        self._resolver: Resolver | None = None
         self._finished = False
         listener.setblocking(False)
         self._watch.register(listener, selectors.EVENT_READ, self._accept)
+
+    def _make_proxies(self, listeners: Sequence[socket.socket], targets: Sequence[str]) -> list[PortProxy]:
+        return [
+            PortProxy(self._watch, listener=listener, target=_parse_address(target))
+            for listener, target in zip(listeners, targets, strict=True)
+        ]
 
     def run(self) -> None:
         """Serve until the command has ended and every client has its output."""
@@ -227,6 +234,8 @@ class _Monitor:
         match message:
             case Start():
                 self._start(server)
+            case Rewire():
+                self._rewire(server, message, fds)
             case Attach():
                 self._attach(message, fds[0])
             case RunExec():
@@ -245,7 +254,7 @@ class _Monitor:
     def _start(self, server: socket.socket) -> None:
         birth = _Birth(self._main, self._launch.steps, wants_stdin=self._launch.open_stdin)
         try:
-            self._bear(birth, self._launch.steps)
+            self._bear(birth, self._launch.steps, names=self._launch.names)
         except (_StartFailed, OSError) as error:
             exit_code = error.exit_code if isinstance(error, _StartFailed) else CANNOT_START
             for client in list(self._main.clients):
@@ -257,12 +266,14 @@ class _Monitor:
         self._watch_exit(birth.pid, self._main_exited)
         self._tell(server, Started(session=MAIN, pid=birth.pid))
 
-    def _bear(self, birth: _Birth, steps: Sequence[Step]) -> None:
+    def _bear(self, birth: _Birth, steps: Sequence[Step], *, names: NameService | None = None) -> None:
         """Perform the monitor's steps beside init's, and meet it at `Synchronise`."""
         context = MonitorContext(fork_init=birth.fork, wait_namespaces=birth.wait_namespaces)
         try:
             for step in steps:
                 if isinstance(step, Synchronise):
+                    if names is not None:
+                        self._serve_names(context, names)
                     birth.wait_ready()
                 else:
                     _perform(step, context)
@@ -273,6 +284,39 @@ class _Monitor:
             raise
         finally:
             context.close()
+
+    def _serve_names(self, context: MonitorContext, names: NameService | None) -> None:
+        """Answer on the sockets that `ServeNames` bound, or answer differently from now on."""
+        if context.name_sockets:
+            sockets, context.name_sockets = context.name_sockets, []
+            netns = open_namespace(context.init_pid, Clone.NEWNET)
+            self._resolver = Resolver(self._watch, sockets, open_socket=partial(open_socket_in, netns))
+        if self._resolver is not None:
+            names = names or NameService()
+            self._resolver.configure(paths=names.tables, links=dict(names.links), servers=names.servers)
+
+    def _rewire(self, server: socket.socket, message: Rewire, fds: list[int]) -> None:
+        """Change the network of the running container."""
+        listeners = [socket.socket(fileno=fd) for fd in fds]
+        context = MonitorContext(fork_init=lambda: 0, wait_namespaces=lambda: None, init_pid=self._main.pid)
+        try:
+            for step in message.steps:
+                _perform(step, context)
+            self._serve_names(context, message.names)
+        except (_StartFailed, OSError) as error:
+            for listener in listeners:
+                listener.close()
+            self._tell(server, Failed(session=MAIN, text=str(error), exit_code=CANNOT_START))
+            return
+        finally:
+            context.close()
+        if listeners or not message.proxies:
+            for proxy in self._proxies:
+                proxy.close()
+            self._proxies = self._make_proxies(listeners, message.proxies)
+        for proxy, target in zip(self._proxies, message.proxies, strict=True):
+            proxy.retarget(_parse_address(target))
+        self._tell(server, Started(session=MAIN, pid=self._main.pid))
 
     def _watch_exit(self, pid: int, action: partial[None] | object) -> None:
         pidfd = os.pidfd_open(pid)
@@ -344,6 +388,8 @@ class _Monitor:
         self._remove_cgroups()
         for proxy in self._proxies:  # before the news, because a restart binds the same ports
             proxy.close()
+        if self._resolver is not None:
+            self._resolver.close()
         self._tell_all(exited)
         self._finished = True
 

@@ -1,12 +1,13 @@
 """What server, launcher, monitor and init say to each other: typed messages over SEQPACKET sockets.
 
 One datagram is one message: a JSON record, with descriptors beside it. A message too large for a datagram travels as a
-memory file whose descriptor comes first.
+memory file whose descriptor comes first; descriptors beyond what a datagram holds come in datagrams before it.
 
 | from     | to       | messages                                                        |
 |----------|----------|-----------------------------------------------------------------|
 | server   | launcher | `Launch` + listening socket                                      |
-| server   | monitor  | `Start`, `Attach` + client, `RunExec` + client, `Resize`, `Kill` |
+| server   | monitor  | `Start`, `Attach` + client, `RunExec` + client, `Resize`, `Kill`, |
+|          |          | `Rewire` + listening sockets                                    |
 | monitor  | server   | `Welcome`, `Started`, `Failed`, `ExecExited`, `Exited`           |
 | init     | monitor  | `NamespacesMade`, `ConsoleMade` + terminal, `Ready`, `Failed`    |
 | monitor  | init     | `Go`                                                            |
@@ -20,16 +21,16 @@ import array
 import json
 import os
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from minidocker.kernel.steps import Step
 from minidocker.spec.record import read_record, render_record
 
 __all__ = [
-    "MAIN", "Attach", "ConsoleMade", "ExecExited", "Exited", "Failed", "Go", "Kill", "Launch", "Message", "NamespacesMade",
-    "Ready", "Resize", "RunExec", "Start", "Started", "Welcome", "receive_message", "send_message",
+    "MAIN", "Attach", "ConsoleMade", "ExecExited", "Exited", "Failed", "Go", "Kill", "Launch", "Message", "NameService",
+    "NamespacesMade", "Ready", "Resize", "Rewire", "RunExec", "Start", "Started", "Welcome", "receive_message", "send_message",
 ]  # fmt: skip
 
 MAIN: Final = ""
@@ -37,8 +38,21 @@ MAIN: Final = ""
 
 _MAX_DATAGRAM_BYTES: Final = 64 * 1024
 """Below the default socket buffer (208 KiB), so that a datagram never waits for the administrator's limits."""
-_INLINE, _IN_FILE = b"\0", b"\1"
-_MAX_FDS: Final = 64
+_INLINE, _IN_FILE, _MORE_FDS = b"\0", b"\1", b"\2"
+_MAX_FDS: Final = 250
+"""A little less than `SCM_MAX_FD`: a container can publish a thousand ports."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameService:
+    """What a container's name service needs to answer."""
+
+    tables: tuple[str, ...] = ()
+    """Files with the names of each network that it is in."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Names that only this container knows, and the names that they stand for."""
+    servers: tuple[str, ...] = ()
+    """Who is asked for everything else; none for a container that reaches nobody outside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +78,22 @@ class Launch:
     """File with an `oom_kill N` line; empty where memory is not controlled."""
     proxies: tuple[str, ...] = ()
     """`address:port` behind each published port; the listening sockets come with the message."""
+    names: NameService | None = None
+    """None for a container on the default bridge, which has no name service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewire:
+    """Perform network steps on the running container: it joined a network, left one or was renamed.
+
+    New listening sockets come along if it publishes ports from now on.
+    """
+
+    TAGGED: ClassVar[bool] = True
+    steps: tuple[Step, ...] = ()
+    proxies: tuple[str, ...] = ()
+    """`address:port` behind each published port, in the same order as ever."""
+    names: NameService | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +227,7 @@ class Go:
 
 
 Message = (
-    Launch | Start | Attach | RunExec | Resize | Kill | Welcome | Started | Failed | ExecExited | Exited | NamespacesMade
+    Launch | Start | Rewire | Attach | RunExec | Resize | Kill | Welcome | Started | Failed | ExecExited | Exited | NamespacesMade
     | ConsoleMade | Ready | Go
 )  # fmt: skip
 """Any message."""
@@ -210,6 +240,9 @@ def send_message(connection: socket.socket, message: Message, *, fds: Sequence[i
         OSError: nobody is at the other end.
     """
     content = json.dumps(render_record(message)).encode()
+    while len(fds) >= _MAX_FDS:
+        _send(connection, _MORE_FDS, fds[:_MAX_FDS])
+        fds = fds[_MAX_FDS:]
     if len(content) < _MAX_DATAGRAM_BYTES:
         _send(connection, _INLINE + content, fds)
         return
@@ -229,20 +262,31 @@ def _send(connection: socket.socket, datagram: bytes, fds: Sequence[int]) -> Non
 
 def receive_message(connection: socket.socket) -> tuple[Message | None, list[int]]:
     """Return the next message and its descriptors (close-on-exec, the caller's to close); None at the end."""
+    received: list[int] = []
+    kind = _MORE_FDS
+    while kind == _MORE_FDS:
+        datagram, fds = _receive(connection)
+        kind, content = datagram[:1], datagram[1:]
+        if kind == _IN_FILE:
+            with os.fdopen(fds.pop(0), "rb") as file:
+                content = file.read()
+        received += fds
+    if not kind:
+        for fd in received:
+            os.close(fd)
+        return None, []
+    message: Message = read_record(Message, json.loads(content))  # type: ignore[arg-type]  # a union stands for its members
+    return message, received
+
+
+def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """Return one datagram, empty at the end, and the descriptors beside it."""
     space = socket.CMSG_SPACE(_MAX_FDS * array.array("i").itemsize)
     try:
         datagram, ancillary, _flags, _address = connection.recvmsg(_MAX_DATAGRAM_BYTES + 1, space, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
-        return None, []
+        return b"", []
     fds = array.array("i")
     for _level, _kind, data in ancillary:
         fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-    if not datagram:
-        return None, []
-    received = list(fds)
-    content = datagram[1:]
-    if datagram[:1] == _IN_FILE:
-        with os.fdopen(received.pop(0), "rb") as file:
-            content = file.read()
-    message: Message = read_record(Message, json.loads(content))  # type: ignore[arg-type]  # a union stands for its members
-    return message, received
+    return datagram, list(fds)

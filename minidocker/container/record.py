@@ -114,15 +114,29 @@ class NetworkEndpoint:
     network: str
     network_id: str
     endpoint_id: str
+    link: str = "eth0"
+    """Name of the card inside the container."""
     gateway: str = ""
     address: str = ""
     prefix_length: int = 0
+    gateway6: str = ""
+    address6: str = ""
+    prefix_length6: int = 0
+    is_way_out: bool = False
+    """Whether IPv4 packets to everybody else go through this network."""
+    is_way_out6: bool = False
+    """The same for IPv6."""
     mac_address: str = ""
     host_link: str = ""
     """Name of the veth end on the bridge."""
     bridge: str = ""
-    aliases: tuple[str, ...] = ()
+    mtu: int = 0
+    isolated: bool = False
+    """Whether the bridge keeps it from its neighbours."""
+    dns_names: tuple[str, ...] = ()
+    """What others in the network call it; empty on the default bridge, which has no name service."""
     ports: tuple[PublishedPort, ...] = ()
+    """The container's published ports, on its way out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +159,13 @@ class ContainerRecord:
     """`overlay2`, or `vfs` where the host cannot stack overlays."""
     mounts: tuple[MountPoint, ...] = ()
     state: State = field(default_factory=State)
-    endpoint: NetworkEndpoint | None = None
+    endpoints: tuple[NetworkEndpoint, ...] = ()
+    """Its places in networks, the one of its network mode first; empty while it does not run."""
+
+    @property
+    def ports(self) -> tuple[PublishedPort, ...]:
+        """Every published port of a container that runs."""
+        return tuple(port for endpoint in self.endpoints for port in endpoint.ports)
 
     @property
     def path(self) -> str:

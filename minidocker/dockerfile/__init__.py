@@ -10,10 +10,12 @@ Rule: pure, and every mistake has a place (`DockerfileError`: line, column, care
 - `expand`, `mounts`: quotes and variables, at the time when the builder comes to an instruction
 - `render`: back to text
 - `ignore`: `.dockerignore`, which files the builder gets
+- `rules`, `platforms`, `check`, `report`: what `build --check` finds and how it says so
 
 Chapter 9.
 """
 
+from minidocker.dockerfile.check import Surroundings, check_dockerfile
 from minidocker.dockerfile.expand import expand_instruction, expand_word, expand_words
 from minidocker.dockerfile.ignore import IgnoreRule, Verdict, decide, is_ignored, keep_build_files, parse_ignore_file
 from minidocker.dockerfile.instructions import Dockerfile, Instruction, Stage
@@ -23,7 +25,8 @@ from minidocker.dockerfile.parser import parse_dockerfile, parse_instruction
 from minidocker.dockerfile.render import render_dockerfile
 
 __all__ = [
-    "Dockerfile", "DockerfileError", "IgnoreRule", "Instruction", "Stage", "Verdict", "decide", "expand_instruction", "expand_word",
+    "Dockerfile", "DockerfileError", "IgnoreRule", "Instruction", "Stage", "Surroundings", "Verdict",
+    "check_dockerfile", "decide", "expand_instruction", "expand_word",
     "expand_words", "is_ignored", "keep_build_files", "locate", "parse_dockerfile", "parse_ignore_file", "parse_instruction",
     "parse_mounts", "render_dockerfile",
 ]  # fmt: skip

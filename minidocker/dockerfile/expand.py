@@ -14,7 +14,7 @@ Pure. See the Dockerfile reference, "Environment replacement", and sh(1), "Param
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
@@ -23,7 +23,7 @@ from minidocker.dockerfile.instructions import (
 )  # fmt: skip
 from minidocker.dockerfile.mistake import DockerfileError
 
-__all__ = ["SPACE", "Expansion", "expand", "expand_instruction", "expand_word", "expand_words"]
+__all__ = ["EXPANDED", "SPACE", "Expansion", "expand", "expand_instruction", "expand_word", "expand_words"]
 
 SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 """What Unicode, and so Go, calls white space; Python's own list has four control characters more."""
@@ -330,45 +330,36 @@ def expand_instruction(instruction: AnyInstruction, environment: Mapping[str, st
     if nobody gave a value, and sees the names before it on the same line; whoever declares it uses `expand_word`. RUN's mounts
     are expanded where they are parsed, by `minidocker.dockerfile.mounts.parse_mounts`.
     """
-
-    def word(text: str) -> str:
-        return expand_word(text, environment, escape)
-
-    expander = _EXPANDERS.get(type(instruction))
-    changes = expander(instruction, word) if expander else {}
+    changes: dict[str, Any] = {}
+    for name in EXPANDED.get(type(instruction), ()):
+        changes[name] = _expand_value(getattr(instruction, name), environment, escape)
     if isinstance(instruction, Expose):
-        changes = {"ports": tuple(port for text in sorted(instruction.ports) for port in expand_words(text, environment, escape))}
+        changes["ports"] = tuple(port for text in sorted(instruction.ports) for port in expand_words(text, environment, escape))
     if isinstance(instruction, Add | Copy):
-        changes["heredocs"] = tuple(_expand_heredoc(heredoc, environment, escape) for heredoc in instruction.heredocs)
+        changes["heredocs"] = tuple(_expand_heredoc(heredoc, environment) for heredoc in instruction.heredocs)
     return replace(instruction, **changes) if changes else instruction
 
 
-def _expand_heredoc(heredoc: Heredoc, environment: Mapping[str, str], escape: str) -> Heredoc:
-    """Return a file with its variables replaced; quotes are ordinary characters in it."""
+def _expand_value(value: str | tuple[str | Pair, ...], environment: Mapping[str, str], escape: str) -> str | tuple[str | Pair, ...]:
+    if isinstance(value, str):
+        return expand_word(value, environment, escape)
+    return tuple(
+        expand_word(one, environment, escape) if isinstance(one, str)
+        else Pair(name=expand_word(one.name, environment, escape), value=expand_word(one.value or "", environment, escape))
+        for one in value
+    )  # fmt: skip
+
+
+def _expand_heredoc(heredoc: Heredoc, environment: Mapping[str, str]) -> Heredoc:
+    """Return a file with its variables replaced; quotes are ordinary characters in it, and the escape is always a backslash."""
     if not heredoc.expand:
         return heredoc
-    return replace(heredoc, content=expand(heredoc.body, environment, escape, quotes=False).text, expand=False, strip_tabs=False)
+    return replace(heredoc, content=expand(heredoc.body, environment, quotes=False).text, expand=False, strip_tabs=False)
 
 
-def _texts(*names: str) -> Callable[..., dict[str, Any]]:
-    """Return what expands the named fields: a text, or a tuple of texts."""
-
-    def expand_fields(instruction: object, word: Callable[[str], str]) -> dict[str, Any]:
-        values = ((name, getattr(instruction, name)) for name in names)
-        return {name: word(value) if isinstance(value, str) else tuple(map(word, value)) for name, value in values}
-
-    return expand_fields
-
-
-def _pairs(instruction: Env | Label, word: Callable[[str], str]) -> dict[str, Any]:
-    return {"pairs": tuple(Pair(name=word(pair.name), value=None if pair.value is None else word(pair.value)) for pair in instruction.pairs)}
-
-
-_EXPANDERS: Final[Mapping[type, Callable[..., dict[str, Any]]]] = {
-    Add: _texts("sources", "destination", "chown", "chmod", "checksum"),
-    Copy: _texts("sources", "destination", "chown", "chmod"),
-    Env: _pairs, Label: _pairs,
-    From: _texts("image", "platform"),
-    StopSignal: _texts("signal"), User: _texts("user"), Volume: _texts("paths"), Workdir: _texts("path"),
+EXPANDED: Final[Mapping[type, tuple[str, ...]]] = {
+    Add: ("sources", "destination", "chown", "chmod", "checksum"), Copy: ("sources", "destination", "chown", "chmod"),
+    Env: ("pairs",), From: ("image", "platform"), Label: ("pairs",), StopSignal: ("signal",), User: ("user",), Volume: ("paths",),
+    Workdir: ("path",),
 }  # fmt: skip
-"""What is expanded; see also EXPOSE in `expand_instruction`, whose words are split again."""
+"""Fields that are expanded; besides them EXPOSE's, whose words are split again, and the bodies of heredocs."""

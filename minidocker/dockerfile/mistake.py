@@ -7,12 +7,12 @@ the parser keeps no books for the case that goes well. Pure. Chapter 9.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from minidocker.dockerfile.instructions import NO_SPAN, Span
 from minidocker.errors import InvalidParameter
 
-__all__ = ["DockerfileError", "find_suggestion", "locate", "render_excerpt"]
+__all__ = ["DockerfileError", "find_close", "find_suggestion", "locate", "render_excerpt"]
 
 
 class DockerfileError(InvalidParameter):
@@ -73,9 +73,15 @@ def _find_culprit(culprit: str, span: Span, lines: Sequence[str]) -> tuple[int, 
 
 
 def find_suggestion(word: str, known: Iterable[str]) -> str:
-    """Return the one of *known* that *word* probably was to be, as a question; nothing if none is within two typing errors."""
-    close = min(((_count_errors(word.lower(), name.lower()), name) for name in known), default=(3, ""))
-    return f"did you mean {close[1]}?" if 0 < close[0] < 3 else ""
+    """Return the one of *known* that *word* probably was to be, as a question; nothing if none is near."""
+    close = find_close({name.lower(): name for name in known}, word.lower())
+    return f"did you mean {close}?" if close else ""
+
+
+def find_close(known: Mapping[str, str], word: str) -> str:
+    """Return the value of the key that is within two typing errors of *word*; nothing if none is, or if one is *word*."""
+    errors, name = min(((_count_errors(word, key), key) for key in known), default=(3, ""))
+    return known[name] if 0 < errors < 3 else ""
 
 
 def _count_errors(one: str, other: str) -> int:

@@ -62,7 +62,8 @@ def parse_dockerfile(source: str | bytes) -> Dockerfile:
         raise locate(DockerfileError(problem, hint="begin with FROM"), span, lines or [""])
     return Dockerfile(
         stages=tuple(Stage(base=base, instructions=tuple(instructions)) for base, instructions in stages),
-        arguments=tuple(arguments), directives=directives, lines=tuple(lines),
+        arguments=tuple(arguments), directives=directives,
+        lines=(*lines, "") if text.endswith("\n") else tuple(lines),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from minidocker.container.capabilities import parse_capability
-from minidocker.errors import InvalidParameter, NotSupported
+from minidocker.errors import InvalidParameter
 from minidocker.spec.container import ContainerConfig, HostConfig, LogConfig
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def check_host_config(engine: Engine, asked: ContainerConfig, host: HostConfig) 
     """Refuse a request that cannot be met.
 
     Raises:
-        InvalidParameter, NotSupported: with the reason.
+        InvalidParameter: with the reason.
     """
     for holds, what in _CONFLICTS:
         if holds(asked, host):
@@ -63,8 +63,10 @@ def check_host_config(engine: Engine, asked: ContainerConfig, host: HostConfig) 
         raise InvalidParameter('could not select device driver "" with capabilities: [[gpu]]', hint="there is none; use --device")
     if host.isolation not in ("", "default"):
         raise InvalidParameter(f'invalid isolation "{host.isolation}": Linux has only "default"')
-    if host.links:
-        raise NotSupported("--link: containers do not know each other's names yet", hint="use published ports, or --add-host")
+    if host.links and host.network_mode == "host":
+        raise InvalidParameter("conflicting options: host type networking can't be used with links. This would result in undefined behavior")
+    if host.links and _shares(host):
+        raise InvalidParameter("conflicting options: container type network can't be used with links. This would result in undefined behavior")
     if host.shm_size < 0:
         raise InvalidParameter("SHM size can not be less than 0")
     if not -1000 <= host.oom_score_adj <= 1000:

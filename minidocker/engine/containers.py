@@ -46,7 +46,8 @@ _FILTERS: Final[Mapping[str, Callable[[Handle, str], bool]]] = {
     "ancestor": lambda h, v: v in (h.record.config.image, h.record.config.image.partition(":")[0], h.record.image_id)
     or h.record.image_id.removeprefix("sha256:").startswith(v),
     "volume": lambda h, v: any(v in (m.name, m.source, m.destination) for m in h.record.mounts),
-    "network": lambda h, v: h.record.host_config.network_mode == v,
+    "network": lambda h, v: v in h.record.networking.endpoints_config or v == h.record.host_config.network_mode
+    or any(len(v) > 5 and e.network_id.startswith(v) for e in h.record.endpoints),
     "publish": lambda h, v: _matches_port(h.record.host_config.port_bindings, v),
     "expose": lambda h, v: _matches_port(h.record.config.exposed_ports, v),
     "health": lambda h, v: v == (h.record.state.health.status if h.record.state.health is not None else "none"),

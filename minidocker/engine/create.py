@@ -16,12 +16,13 @@ from minidocker.engine.engine import Engine, hasten_moves, now, publish_containe
 from minidocker.engine.conflicts import check_host_config
 from minidocker.engine.images import require_image
 from minidocker.engine.mounts import resolve_mounts
-from minidocker.errors import HostError, InvalidParameter
+from minidocker.errors import HostError, InvalidParameter, NotFound
 from minidocker.ids import short_id
 from minidocker.image.store import ImageRecord
 from minidocker.kernel.copy import copy_stack
 from minidocker.kernel.overlay import open_trees
-from minidocker.spec.container import DEFAULT_SHM_BYTES, ContainerConfig, CreateRequest, HostConfig, LogConfig, RestartPolicy
+from minidocker.network.wishes import complete_wishes, parse_link
+from minidocker.spec.container import DEFAULT_SHM_BYTES, ContainerConfig, CreateRequest, HostConfig, LogConfig, NetworkingConfig, RestartPolicy
 
 __all__ = ["compose_record", "create_container", "merge_config", "remove_anonymous_volumes"]
 
@@ -71,7 +72,7 @@ def compose_record(
     check_host_config(engine, request.config, host_config)
     return ContainerRecord(
         id=container_id, name=name or _free_name(engine), created=now(), image_id=image.id, config=config,
-        host_config=host_config, networking=request.networking_config, layers=layers,
+        host_config=host_config, networking=_complete_networking(engine, config, host_config, request.networking_config), layers=layers,
         driver=engine.driver, mounts=resolve_mounts(engine, config, host_config),
     )  # fmt: skip
 
@@ -174,6 +175,23 @@ def _name_shared_containers(engine: Engine, host: HostConfig) -> HostConfig:
         return f"container:{engine.containers.require(reference).record.id}" if kind == "container" and colon else mode
 
     return replace(host, network_mode=name(host.network_mode), pid_mode=name(host.pid_mode), ipc_mode=name(host.ipc_mode))
+
+
+def _complete_networking(engine: Engine, config: ContainerConfig, host: HostConfig, asked: NetworkingConfig) -> NetworkingConfig:
+    """Return every network that is to be joined by its present name.
+
+    Raises:
+        InvalidParameter: networks that exclude each other, or a link to a container that does not exist.
+    """
+    mode = "none" if config.network_disabled else host.network_mode
+    wishes = complete_wishes(mode, asked, mac_address=config.mac_address, resolve=engine.networks.resolve)
+    for link in (*host.links, *(link for wish in wishes.values() for link in wish.links)):
+        name, _alias = parse_link(link)
+        try:
+            engine.containers.require(name)
+        except NotFound as error:
+            raise InvalidParameter(f"could not get container for {name}: {error.message}") from error
+    return NetworkingConfig(endpoints_config=wishes)
 
 
 def _warnings(host: HostConfig, platform: str) -> tuple[str, ...]:

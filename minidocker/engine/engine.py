@@ -18,6 +18,7 @@ from minidocker.cgroup.layout import CgroupLayout, find_own_procs, read_layout
 from minidocker.container.host import Host, read_host
 from minidocker.container.launcher import Launcher
 from minidocker.container.logs import format_time
+from minidocker.container.record import NetworkEndpoint
 from minidocker.engine.events import Event, EventBus
 from minidocker.engine.networks import Networks
 from minidocker.engine.store import ContainerStore, Handle
@@ -25,10 +26,12 @@ from minidocker.engine.transfers import Registries
 from minidocker.image.store import ImageStore
 from minidocker.kernel import mount, namespaces, process
 from minidocker.kernel.flags import Clone, Ms
+from minidocker.network.record import BUILT_IN_NETWORKS, NetworkRecord
+from minidocker.network.settings import NetworkSettings
 from minidocker.registry.endpoints import RegistryConfig
 from minidocker.volume.store import VolumeStore
 
-__all__ = ["Engine", "EngineConfig", "can_stack_overlays", "hasten_moves", "now", "open_engine", "publish_container_event"]
+__all__ = ["Engine", "EngineConfig", "can_stack_overlays", "hasten_moves", "now", "open_engine", "publish_container_event", "publish_network_event"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,8 @@ class EngineConfig:
     """`overlay2` or `vfs`; empty: the first that works."""
     registries: RegistryConfig = RegistryConfig()
     """Mirrors, and who may be spoken to without TLS."""
+    networks: NetworkSettings | None = None
+    """What it is told about networks; None is Docker's defaults."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,6 +123,16 @@ def publish_container_event(engine: Engine, handle: Handle, action: str, **attri
     )
 
 
+def publish_network_event(engine: Engine, action: str, network: NetworkRecord | NetworkEndpoint, *, container: str = "") -> None:
+    """Tell whoever listens what happened to a network, or to a container in one."""
+    if isinstance(network, NetworkEndpoint):
+        identity, name, driver = network.network_id, network.network, BUILT_IN_NETWORKS.get(network.network, "bridge")
+    else:
+        identity, name, driver = network.id, network.name, network.driver
+    about = {**({"container": container} if container else {}), "name": name, "type": driver}
+    engine.events.publish(Event(type="network", action=action, actor_id=identity, attributes=about, time_ns=time.time_ns()))
+
+
 def open_engine(config: EngineConfig) -> Engine:
     """Return an engine over the directories in *config*; `recover` brings it in line with the world."""
     for directory, mode in ((config.data_root, 0o711), (config.exec_root, 0o700)):
@@ -132,7 +147,7 @@ def open_engine(config: EngineConfig) -> Engine:
         config=config, host=read_host(), layout=layout, images=images,
         own_procs=find_own_procs(layout, Path("/proc/self/cgroup").read_text(encoding="utf-8")),
         containers=containers, volumes=VolumeStore(config.data_root / "volumes"),
-        networks=Networks(config.data_root), events=EventBus(), registries=Registries(config.registries),
+        networks=Networks(config.data_root, config.exec_root / "names", config.networks), events=EventBus(), registries=Registries(config.registries),
         launcher=Launcher(), driver=driver,
     )  # fmt: skip
 

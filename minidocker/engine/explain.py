@@ -26,12 +26,9 @@ def explain_request(engine: Engine, request: CreateRequest) -> tuple[Step, ...]:
     record = compose_record(engine, request, name="", image=image, layers=engine.images.ensure_layers(image))
     with ExitStack() as undo:
         undo.callback(remove_anonymous_volumes, engine, record)
-        endpoint, sockets = engine.networks.allocate_endpoint(record)
-        for held in sockets:
-            undo.enter_context(closing(held))
-        if endpoint is not None:
-            undo.callback(engine.networks.release_endpoint, endpoint)
-        record = replace(record, endpoint=endpoint)
+        allocation = undo.enter_context(closing(engine.networks.allocate(record)))
+        undo.callback(engine.networks.release, allocation.endpoints)
+        record = replace(record, endpoints=allocation.endpoints)
         return plan_container(record, engine.host, surroundings_of(engine, record))
 
 

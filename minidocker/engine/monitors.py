@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from minidocker.container.protocol import (
-    Attach, ExecExited, Exited, Failed, Kill, Message, Resize, RunExec, Start, Started, Welcome, receive_message, send_message,
+    Attach, ExecExited, Exited, Failed, Kill, Message, Resize, Rewire, RunExec, Start, Started, Welcome, receive_message, send_message,
 )  # fmt: skip
 from minidocker.errors import HostError
 from minidocker.spec.record import read_record
@@ -148,6 +148,10 @@ class MonitorLink:
     def run_exec(self, request: RunExec, fds: Sequence[int]) -> Started | Failed:
         """Run another command; *fds* is at most one client's socket."""
         return self._ask(request.id, request, fds)
+
+    def rewire(self, request: Rewire, fds: Sequence[int] = ()) -> Started | Failed:
+        """Change the container's network; *fds* are new listening sockets."""
+        return self._ask("", request, fds)
 
     def attach(self, request: Attach, fd: int) -> None:
         """Hand a client's socket over."""

@@ -1,12 +1,12 @@
-"""Networks of this server: who holds which address and port, and the bridge that is made when the first one needs it.
+"""Networks of this server: which there are, who is in them, and who holds which address and port.
 
-Acting. `Networks` is the only owner of the server's bridge and of its table in the packet filter. What is in use follows
-from the endpoints of running containers, which their records keep; nothing else is stored. A monitor performs the steps
-of `minidocker.engine.endpoint` while init mounts. Any thread may call; one lock orders them, and no call waits for a
-container.
+Acting. `Networks` keeps the records of networks that somebody made, and from the endpoints of running containers, which
+their records keep, knows what is in use. What is to be in the kernel goes to `minidocker.network.fabric`, what neighbours
+call each other to `minidocker.engine.name_tables`. A monitor performs the steps of `minidocker.engine.endpoint` while init
+mounts. Any thread may call; one lock orders them, and no call waits for a container.
 
-Rule: the bridge costs a start of the first container two milliseconds, the server's start nothing; when the server
-ends and no container is left, neither is the bridge. Chapter 18.
+Rule: a bridge costs the first container on it two milliseconds, the server's start nothing; when the server ends and no
+container is left, neither is a bridge. Chapter 18.
 """
 
 from __future__ import annotations
@@ -15,150 +15,331 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from minidocker.codec.nftables import Table
 from minidocker.container.record import ContainerRecord, NetworkEndpoint, PublishedPort
-from minidocker.errors import HostError, NotFound
-from minidocker.kernel.netlink import list_links, open_netfilter_socket, open_route_socket
-from minidocker.network.apply import (
-    FilterUnavailable,
-    apply_table,
-    find_bridge,
-    list_taken_networks,
-    read_host_resolv_conf,
-    remove_stale_ports,
-    setup_bridge,
-    teardown_bridge,
-    teardown_table,
-)
-from minidocker.network.bridge import Bridge, compute_bridge_name, plan_bridge
-from minidocker.network.ipam import choose_address, compute_mac_address
-from minidocker.network.listeners import BoundPort, bind_port, has_ipv6
-from minidocker.network.names import HOST_GATEWAY, render_hostname, render_hosts, render_resolv_conf
-from minidocker.network.ports import EPHEMERAL_PORTS, HostPort, PortUnavailable, plan_ports
-from minidocker.network.record import BUILT_IN_NETWORKS, NetworkMember, NetworkRecord, compute_network_id, describe_network
-from minidocker.network.rules import Forward, plan_table
+from minidocker.engine.endpoint import assign_ways_out, compose_dns_names, describe_member, forwards_of, host_port_of
+from minidocker.engine.name_tables import NameTables
+from minidocker.errors import Forbidden, HostError, InvalidParameter, NotFound
+from minidocker.ids import short_id
+from minidocker.network.apply import find_bridge, list_taken_networks
+from minidocker.network.bridge import Bridge, adopt_bridge, compute_bridge_name
+from minidocker.network.fabric import Fabric
+from minidocker.network.ipam import choose_address, choose_subnet, compute_ipv6_pool, compute_mac_address, parse_subnet, require_address
+from minidocker.network.listeners import BoundPort, bind_port, find_holder, has_ipv6
+from minidocker.network.ports import EPHEMERAL_PORTS, PortUnavailable, plan_ports
+from minidocker.network.record import (
+    BUILT_IN_NETWORKS, NetworkRecord, NetworkRequest, compute_network_id, describe_network, plan_bridge, plan_network,
+)  # fmt: skip
+from minidocker.network.settings import NetworkSettings
+from minidocker.network.store import NetworkStore
+from minidocker.network.wishes import Wishes, check_wish, complete_wishes
+from minidocker.spec.container import EndpointAddresses, EndpointConfig
 
-if TYPE_CHECKING:
-    from minidocker.engine.engine import Engine
+__all__ = ["Allocation", "Networks"]
 
-__all__ = ["Networks", "list_networks", "network_of", "require_network", "write_name_files"]
+_HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
+_LINK_PREFIX = "com.docker.network.container_iface_prefix"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Member:
-    """A running container on the bridge."""
+    """A running container in a network."""
 
     container_id: str
     container_name: str
     endpoint: NetworkEndpoint
 
 
-def network_of(record: ContainerRecord) -> str:
-    """Return the name of the container's network; empty when it shares another container's.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation:
+    """What a container that starts was given."""
 
-    Raises:
-        NotFound: there is no such network.
-    """
-    mode = record.host_config.network_mode
-    if mode.startswith("container:"):
-        return ""
-    if record.config.network_disabled:
-        return "none"
-    name = "bridge" if mode in ("", "default") else mode
-    if name not in BUILT_IN_NETWORKS:
-        raise NotFound(f"network {name} not found")
-    return name
+    endpoints: tuple[NetworkEndpoint, ...] = ()
+    listeners: tuple[socket.socket, ...] = ()
+    """A bound socket for each published port except sctp, in the order of the ports. The caller owns them."""
+
+    def close(self) -> None:
+        """Close the listeners: the monitor has its copies, or the start failed."""
+        for listener in self.listeners:
+            listener.close()
 
 
 class Networks:
     """The networks of the server with one data root."""
 
-    def __init__(self, data_root: Path) -> None:
-        """Touch nothing: the bridge waits for the first container that needs it."""
-        self._data_root = str(data_root)
-        self._bridge_name = compute_bridge_name(self._data_root)
+    def __init__(self, data_root: Path, names: Path | None = None, settings: NetworkSettings | None = None) -> None:
+        """Read the records and touch nothing else; *names* is where the tables of names go."""
+        self._data_root, self.settings = str(data_root), settings or NetworkSettings()
+        bridge_name = compute_bridge_name(self._data_root)
+        self._fabric = Fabric(bridge_name, alias=f"minidocker {self._data_root}")
+        self._store = NetworkStore(data_root / "networks")
+        self._names = NameTables(names or data_root / "names")
         self._created = time.strftime("%Y-%m-%dT%H:%M:%S.000000000Z", time.gmtime())
-        self._lock = threading.Lock()
-        self._bridge: Bridge | None = None
-        self._route: socket.socket | None = None
-        self._netfilter: socket.socket | None = None
-        self._has_filter = True
+        self._lock = threading.RLock()
+        self._default: Bridge | None = None
         self._members: dict[str, _Member] = {}
-        self._fading: dict[str, str] = {}
-        """Host links of containers that have ended, with their addresses: the kernel removes a link when the last process
-        of its namespace is gone, which is later than the container's end or, with `container:X`, much later."""
+        self._fading: dict[str, NetworkEndpoint] = {}
+        """Endpoints of containers that have ended, by host link: the kernel removes a link when the last process of its
+        namespace is gone, which is later than the container's end or, with `container:X`, much later."""
         self._next_port = EPHEMERAL_PORTS[0]
         self._has_ipv6: bool | None = None
-        self._warnings: list[str] = []
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What does not work on this host, one sentence each; filled when the bridge is made."""
-        return tuple(self._warnings)
+        """What does not work on this host, one sentence each; filled when a bridge is made."""
+        return tuple(self._fabric.warnings)
+
+    # -- networks ----------------------------------------------------------------------------------------------------
+
+    def create(self, request: NetworkRequest, *, created: str) -> NetworkRecord:
+        """Make a network; its bridge waits for the first container.
+
+        Raises:
+            InvalidParameter, NotFound, Forbidden, Conflict, HostError: it cannot be.
+        """
+        with self._lock:
+            others, taken = self._subnets(), self._taken()
+            record = plan_network(
+                request, network_id=os.urandom(32).hex(), created=created, networks=others, taken=taken, pools=self.settings.pools,
+                pool6=compute_ipv6_pool(self._data_root),
+            )  # fmt: skip
+            bridge = plan_bridge(record, mtu=self.settings.mtu)
+            with suppress(OSError):  # no rights to look: making the bridge will say so
+                if self._fabric.has_link(bridge.name):
+                    raise Forbidden(f"cannot create network {record.name} ({bridge.name}): a link of that name exists already")
+            self._store.add(record)
+        return record
+
+    def remove(self, reference: str) -> NetworkRecord:
+        """Remove a network that nobody is in.
+
+        Raises:
+            NotFound: there is none.
+            Forbidden: it always exists, or containers are in it.
+        """
+        with self._lock:
+            network = self.require(reference)
+            if network.is_built_in:
+                raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
+            members = [m for m in self._members.values() if m.endpoint.network_id == network.id]
+            if members:
+                who = " ".join(f'name:"{m.container_name}" id:"{short_id(m.endpoint.endpoint_id)}"' for m in members)
+                raise Forbidden(f"error while removing network: network {network.name} has active endpoints ({who})")
+            self._store.remove(network)
+            self._names.forget(network.id)
+            with suppress(OSError):  # no rights: the bridge was never made
+                self._fabric.close_bridge(plan_bridge(network).name)
+        return network
+
+    def all(self) -> list[NetworkRecord]:
+        """Return every network with the containers that run in it."""
+        with self._lock:
+            return [self._describe(network_id) for network_id in self.ids().values()]
+
+    def require(self, reference: str) -> NetworkRecord:
+        """Return the network with this name, id or unique start of an id.
+
+        Raises:
+            NotFound: there is none.
+            InvalidParameter: the start fits several.
+        """
+        with self._lock:
+            return self._describe(self._find(reference)[1])
+
+    def _find(self, reference: str) -> tuple[str, str]:
+        """Return name and id of the network that *reference* names."""
+        pairs = self.ids().items()
+        exact = [p for p in pairs if reference == p[1]] or [p for p in pairs if reference == p[0]]
+        found = exact or [p for p in pairs if reference and p[1].startswith(reference)]
+        if len(found) > 1:
+            raise InvalidParameter(f"network {reference} is ambiguous ({len(found)} matches found based on ID prefix)")
+        if not found:
+            raise NotFound(f"network {reference} not found")
+        return found[0]
+
+    def _describe(self, network_id: str) -> NetworkRecord:
+        members = {m.container_id: describe_member(m.container_name, m.endpoint) for m in self._members.values() if m.endpoint.network_id == network_id}
+        stored = self._store.find(network_id)
+        if stored is not None:
+            return replace(stored, containers=members)
+        name = next(n for n in BUILT_IN_NETWORKS if compute_network_id(n, self._data_root) == network_id)
+        default: Bridge | None = None
+        with suppress(OSError, HostError):  # showing must work where nothing can be made
+            default = self._plan_default() if name == "bridge" else None
+        return describe_network(
+            name, data_root=self._data_root, created=self._created, bridge=default, members=members, host_binding=self.settings.host_ip
+        )
+
+    def ids(self) -> dict[str, str]:
+        """Return the id of each network by its name."""
+        with self._lock:
+            built_in = {name: compute_network_id(name, self._data_root) for name in BUILT_IN_NETWORKS}
+            return built_in | {record.name: record.id for record in self._store.all()}
+
+    def resolve(self, reference: str) -> str:
+        """Return the name of a network; one that does not exist keeps the name that somebody gave it."""
+        try:
+            return self._find(reference)[0]
+        except NotFound:
+            return reference
+
+    def _subnets(self) -> list[str]:
+        """Return the subnets of all networks, the default bridge's as it is or would be."""
+        default: list[str] = []
+        with suppress(OSError, HostError):  # no rights, or no pool is left for it
+            bridge = self._plan_default()
+            default = [bridge.subnet, bridge.subnet6]
+        return [s for s in default if s] + self._stored_subnets()
+
+    def _stored_subnets(self) -> list[str]:
+        return [c.subnet for record in self._store.all() for c in record.ipam.config]
+
+    def _taken(self) -> tuple[str, ...]:
+        """Return addresses and routes of the host that are not ours."""
+        own = {self._fabric.name, *(plan_bridge(record).name for record in self._store.all())}
+        try:
+            return list_taken_networks(self._fabric.route, own=own)
+        except OSError:
+            return ()
+
+    def _plan_default(self) -> Bridge:
+        """Return the default bridge as it is, or as it would be made."""
+        if self._default is not None:
+            return self._default
+        settings, name = self.settings, self._fabric.name
+        found = find_bridge(self._fabric.route, name)
+        if found is None or settings.bridge_address:
+            subnet = settings.bridge_address or choose_subnet((*self._taken(), *self._stored_subnets()), pools=settings.pools)
+            found = adopt_bridge(name, subnet)
+        subnet6 = str(parse_subnet(settings.bridge_subnet6)) if settings.bridge_subnet6 else ""
+        gateway6 = str(parse_subnet(subnet6).network_address + 1) if subnet6 else ""
+        return replace(found, mtu=settings.mtu, icc=settings.icc, subnet6=subnet6, gateway6=gateway6)
+
+    def _bridge_of(self, network: NetworkRecord) -> Bridge:
+        """Return the bridge of a network; it need not exist yet."""
+        if network.name == "bridge":
+            self._default = self._plan_default()
+            return self._default
+        return plan_bridge(network, mtu=self.settings.mtu)
+
+    def table(self) -> Table:
+        """Return what the packet filter is told, whether or not there is one."""
+        with self._lock:
+            return self._fabric.table()
 
     # -- endpoints ---------------------------------------------------------------------------------------------------
 
-    def allocate_endpoint(self, record: ContainerRecord) -> tuple[NetworkEndpoint | None, list[socket.socket]]:
-        """Give a container that starts its place in its network.
+    def wishes_of(self, record: ContainerRecord) -> Wishes:
+        """Return the networks that a container wants to be in, by name."""
+        mode = "none" if record.config.network_disabled else record.host_config.network_mode
+        return complete_wishes(mode, record.networking, mac_address=record.config.mac_address, resolve=self.resolve)
 
-        Returns the endpoint (None when it shares another container's) and a bound socket for each of its published
-        ports except sctp, in the order of `endpoint.ports`. The caller owns the sockets and closes them when the
-        monitor has its copies.
+    def allocate(self, record: ContainerRecord) -> Allocation:
+        """Give a container that starts its place in each of its networks; none when it shares another container's.
 
         Raises:
             NotFound: no such network.
             HostError: no address, no port or no bridge can be had; nothing was kept.
         """
-        name = network_of(record)
-        if not name:
-            return None, []
-        network_id, endpoint_id = compute_network_id(name, self._data_root), os.urandom(32).hex()
-        if name != "bridge":
-            return NetworkEndpoint(network=name, network_id=network_id, endpoint_id=endpoint_id), []
-        with self._lock:
-            bridge = self._ensure_bridge()
-            in_use = {bridge.gateway, *(m.endpoint.address for m in self._members.values()), *self._fading_addresses()}
-            address = choose_address(bridge.subnet, in_use)
-            bound = self._bind_ports(record, endpoint_id, address)
-            with ExitStack() as undo:
-                listeners = [undo.enter_context(closing(b.listener)) for b in bound if b.listener is not None]
-                endpoint = NetworkEndpoint(
-                    network=name, network_id=network_id, endpoint_id=endpoint_id, gateway=bridge.gateway, address=address,
-                    prefix_length=bridge.prefix_length, mac_address=_wanted_mac(record) or compute_mac_address(address),
-                    host_link=f"veth{endpoint_id[:7]}", bridge=bridge.name, ports=tuple(_published(b) for b in bound),
-                )  # fmt: skip
-                self._join(record, endpoint)
-                undo.pop_all()
-        return endpoint, listeners
+        with self._lock, ExitStack() as undo:
+            endpoints: list[NetworkEndpoint] = []
+            wishes = self.wishes_of(record)
+            for name, wish in wishes.items():
+                endpoint = self._place(record, name, wish, links=[e.link for e in endpoints])
+                undo.callback(self._members.pop, endpoint.endpoint_id, None)
+                endpoints.append(endpoint)
+            placed = assign_ways_out(endpoints, {name: wish.gw_priority for name, wish in wishes.items()})
+            placed, listeners = self._publish(record, placed)
+            for endpoint in placed:
+                self._remember(record, endpoint)
+            self._names.write(self._tables({e.network_id for e in placed if e.dns_names}))
+            undo.pop_all()
+        return Allocation(endpoints=placed, listeners=listeners)
 
-    def _join(self, record: ContainerRecord, endpoint: NetworkEndpoint) -> None:
-        """Remember *endpoint* and publish its ports, or do neither."""
-        self._members[endpoint.endpoint_id] = _Member(container_id=record.id, container_name=record.name, endpoint=endpoint)
-        if endpoint.ports and self._has_filter:
-            try:
-                self._apply_rules()
-            except FilterUnavailable:
-                del self._members[endpoint.endpoint_id]
-                raise
+    def attach(self, record: ContainerRecord, name: str, wish: EndpointConfig) -> NetworkEndpoint:
+        """Give a container that runs a place in one more network; its way out stays where it is.
 
-    def release_endpoint(self, endpoint: NetworkEndpoint) -> None:
-        """Take back what `allocate_endpoint` gave; the kernel removes the veth pair with the container's namespace.
-
-        Deleting the pair here would do the same, but hold up everybody who touches a link for 20 to 60 ms.
+        Raises:
+            NotFound, HostError: as `allocate`.
         """
         with self._lock:
-            member = self._members.pop(endpoint.endpoint_id, None)
-            if member is not None:
-                self._fading[endpoint.host_link] = endpoint.address
-            if member is None or not member.endpoint.ports or not self._has_filter or self._netfilter is None:
-                return
-            with suppress(FilterUnavailable):  # its rules lead nowhere now; the next change takes them away
-                self._apply_rules()
+            endpoint = self._place(record, name, wish, links=[e.link for e in record.endpoints])
+            self._names.write(self._tables({endpoint.network_id} if endpoint.dns_names else ()))
+        return endpoint
+
+    def _place(self, record: ContainerRecord, name: str, wish: EndpointConfig, *, links: Collection[str]) -> NetworkEndpoint:
+        """Choose addresses in one network and make its bridge."""
+        network, endpoint_id = self.require(name), os.urandom(32).hex()
+        check_wish(network.name, wish, network)
+        endpoint = NetworkEndpoint(network=network.name, network_id=network.id, endpoint_id=endpoint_id)
+        if network.driver != "bridge":
+            self._remember(record, endpoint)
+            return endpoint
+        bridge, asked = self._bridge_of(network), wish.ipam_config or EndpointAddresses()
+        self._fabric.open_bridges((bridge,))
+        address = self._choose(network, bridge.subnet, asked.ipv4_address, version=4)
+        address6 = self._choose(network, bridge.subnet6, asked.ipv6_address, version=6)
+        prefix = network.options.get(_LINK_PREFIX) or "eth"
+        endpoint = replace(
+            endpoint, link=next(link for n in range(len(links) + 1) if (link := f"{prefix}{n}") not in links),
+            gateway="" if bridge.internal else bridge.gateway, address=address, prefix_length=_prefix_length(bridge.subnet),
+            gateway6="" if bridge.internal else bridge.gateway6, address6=address6, prefix_length6=_prefix_length(bridge.subnet6),
+            mac_address=wish.mac_address.lower().replace("-", ":") or compute_mac_address(address or address6),
+            host_link=f"veth{endpoint_id[:7]}", bridge=bridge.name, mtu=bridge.mtu, isolated=not bridge.icc,
+            dns_names=() if network.is_built_in else compose_dns_names(record, wish),
+        )  # fmt: skip
+        self._remember(record, endpoint)
+        return endpoint
+
+    def _remember(self, record: ContainerRecord, endpoint: NetworkEndpoint) -> None:
+        self._members[endpoint.endpoint_id] = _Member(container_id=record.id, container_name=record.name, endpoint=endpoint)
+
+    def _choose(self, network: NetworkRecord, subnet: str, wanted: str, *, version: int) -> str:
+        """Return a free address of *subnet*; none where the network has no such version of IP."""
+        config = network.config(version)
+        if not subnet or config is None:
+            return ""
+        holders = [m.endpoint for m in self._members.values() if m.endpoint.network_id == network.id]
+        holders += [e for e in self._fading_endpoints() if e.network_id == network.id]
+        in_use = {config.gateway, *config.auxiliary_addresses.values(), *(e.address if version == 4 else e.address6 for e in holders)}
+        if wanted:
+            return require_address(subnet, wanted, in_use)
+        return choose_address(subnet, in_use, ip_range=config.ip_range, name=f"{network.name} ({network.id})")
+
+    def _fading_endpoints(self) -> Iterable[NetworkEndpoint]:
+        """Return the endpoints that a namespace still has whose container has ended."""
+        self._fading = {name: endpoint for name, endpoint in self._fading.items() if self._fabric.has_link(name)}
+        return self._fading.values()
+
+    def release(self, endpoints: Iterable[NetworkEndpoint]) -> None:
+        """Take back what was given; the kernel removes the veth pairs with the container's namespace.
+
+        Deleting a pair here would do the same, but hold up everybody who touches a link for 20 to 60 ms.
+        """
+        with self._lock:
+            tables: set[str] = set()
+            for endpoint in endpoints:
+                if self._members.pop(endpoint.endpoint_id, None) is not None and endpoint.host_link:
+                    self._fading[endpoint.host_link] = endpoint
+                    tables |= {endpoint.network_id} if endpoint.dns_names else set()
+                self._fabric.withdraw(forwards_of(endpoint))
+            self._names.write(self._tables(tables))
+
+    def rename(self, record: ContainerRecord, old_name: str) -> tuple[NetworkEndpoint, ...]:
+        """Call a container by its new name from now on; return its endpoints as they are then."""
+        with self._lock:
+            endpoints = tuple(
+                replace(e, dns_names=tuple(record.name if n == old_name else n for n in e.dns_names)) for e in record.endpoints
+            )
+            for endpoint in endpoints:
+                self._remember(record, endpoint)
+            self._names.write(self._tables({e.network_id for e in endpoints if e.dns_names}))
+        return endpoints
 
     def restore(self, records: Iterable[ContainerRecord]) -> None:
         """Take over the endpoints of containers that still run, at server start; without any, remove leftovers.
@@ -166,95 +347,89 @@ class Networks:
         Raises:
             HostError: the bridge of running containers cannot be set up again.
         """
-        running = [r for r in records if r.state.running and r.endpoint is not None and r.endpoint.network == "bridge"]
         with self._lock:
-            for record in running:
-                if record.endpoint is not None:
-                    member = _Member(container_id=record.id, container_name=record.name, endpoint=record.endpoint)
-                    self._members[record.endpoint.endpoint_id] = member
-            if running:
-                bridge = self._ensure_bridge()
-                remove_stale_ports(self._routes(), bridge.name, keep={m.endpoint.host_link for m in self._members.values()})
-            else:
-                self._remove_bridge()
+            for record in records:
+                for endpoint in record.endpoints if record.state.running else ():
+                    self._remember(record, endpoint)
+            endpoints = [m.endpoint for m in self._members.values()]
+            used = {e.network_id for e in endpoints if e.bridge}
+            if used:
+                bridges = [self._bridge_of(n) for n in self.all() if n.id in used]
+                self._fabric.open_bridges(bridges, forwards=[f for e in endpoints for f in forwards_of(e)])
+            self._names.write(self._tables({e.network_id for e in endpoints if e.dns_names}))
+            with suppress(OSError):  # no rights: nothing was made either
+                self._fabric.sweep(links={e.host_link for e in endpoints})
 
     def close(self) -> None:
         """Leave the networks of running containers as they are; if there are none, leave nothing behind."""
         with self._lock:
-            if not self._members and self._bridge is not None:
-                self._remove_bridge()
-            for sock in (self._route, self._netfilter):
-                if sock is not None:
-                    sock.close()
-            self._route = self._netfilter = self._bridge = None
+            if not any(m.endpoint.bridge for m in self._members.values()):
+                for name in tuple(self._fabric.bridges):
+                    self._fabric.close_bridge(name)
+            self._fabric.close()
+            self._default = None
 
-    def _fading_addresses(self) -> Iterable[str]:
-        """Return the addresses that a namespace still has whose container has ended."""
-        if self._fading:
-            present = {link.name for link in list_links(self._routes())}
-            self._fading = {name: address for name, address in self._fading.items() if name in present}
-        return self._fading.values()
+    def gateway(self) -> str:
+        """Return what `host-gateway` stands for: an address of the host that containers reach."""
+        with self._lock:
+            return self.settings.host_gateway or self._plan_default().gateway
 
-    # -- the bridge --------------------------------------------------------------------------------------------------
+    def table_path(self, network_id: str) -> str:
+        """Return the file with the names of a network."""
+        return str(self._names.path(network_id))
 
-    def _routes(self) -> socket.socket:
-        """Return the socket for links and addresses."""
-        if self._route is None:
-            self._route = open_route_socket()
-        return self._route
-
-    def _plan_bridge(self) -> Bridge:
-        """Return the bridge as it is, or as it would be made."""
-        if self._bridge is not None:
-            return self._bridge
-        route = self._routes()
-        return find_bridge(route, self._bridge_name) or plan_bridge(
-            self._bridge_name, list_taken_networks(route, own=self._bridge_name)
-        )
-
-    def _ensure_bridge(self) -> Bridge:
-        """Return the bridge, which then exists with its rules."""
-        if self._bridge is not None:
-            return self._bridge
-        bridge = self._plan_bridge()
-        self._warnings = list(setup_bridge(self._routes(), bridge, alias=f"minidocker {self._data_root}"))
-        self._bridge = bridge
-        try:
-            self._apply_rules()
-        except FilterUnavailable as error:
-            self._has_filter = False
-            self._warnings.append(
-                f"{error.message}: containers reach no other hosts, and published ports go through the proxy only"
-            )
-        return bridge
-
-    def _apply_rules(self) -> None:
-        """Put the table for the present members into the kernel.
-
-        Raises:
-            FilterUnavailable: the kernel cannot do it.
-        """
-        assert self._bridge is not None
-        if self._netfilter is None:
-            try:
-                self._netfilter = open_netfilter_socket()
-            except OSError as error:
-                raise FilterUnavailable(f"open the packet filter: {error.strerror}") from error
-        forwards = (f for m in self._members.values() for f in _forwards(m.endpoint))
-        apply_table(self._netfilter, plan_table(self._bridge.name, (self._bridge,), forwards))
-
-    def _remove_bridge(self) -> None:
-        """Remove bridge and table, if they are there; a server without the rights has never made them."""
-        with suppress(HostError, OSError):
-            if not teardown_bridge(self._routes(), self._bridge_name):
-                return
-            self._bridge = None
-            with open_netfilter_socket() as netfilter:
-                teardown_table(netfilter, self._bridge_name)
+    def _tables(self, network_ids: Collection[str]) -> Iterator[tuple[str, str, list[NetworkEndpoint]]]:
+        """Yield id, name and endpoints of networks whose names changed."""
+        for network_id in network_ids:
+            members = [m.endpoint for m in self._members.values() if m.endpoint.network_id == network_id]
+            yield network_id, members[0].network if members else "", members
 
     # -- ports -------------------------------------------------------------------------------------------------------
 
-    def _bind_ports(self, record: ContainerRecord, endpoint_id: str, address: str) -> tuple[BoundPort, ...]:
+    def _publish(
+        self, record: ContainerRecord, endpoints: tuple[NetworkEndpoint, ...]
+    ) -> tuple[tuple[NetworkEndpoint, ...], tuple[socket.socket, ...]]:
+        """Bind the container's ports and send them on to its way out, or do neither.
+
+        Raises:
+            PortUnavailable: one is taken.
+            FilterUnavailable: the kernel refuses the rules.
+        """
+        out = next((e for e in endpoints if e.is_way_out), None) or next((e for e in endpoints if e.is_way_out6), None)
+        if out is None:
+            return endpoints, ()
+        bound = self._bind_ports(record, out)
+        with ExitStack() as undo:
+            listeners = tuple(undo.enter_context(closing(b.listener)) for b in bound if b.listener is not None)
+            published = replace(out, ports=tuple(_published(b) for b in bound))
+            self._fabric.publish(forwards_of(published))
+            undo.pop_all()
+        return tuple(published if e is out else e for e in endpoints), listeners
+
+    def publish(
+        self, record: ContainerRecord, endpoints: tuple[NetworkEndpoint, ...]
+    ) -> tuple[tuple[NetworkEndpoint, ...], tuple[socket.socket, ...]]:
+        """Publish the ports of a container that runs and was on no network that leads out until now.
+
+        Raises:
+            PortUnavailable, FilterUnavailable: it cannot be; nothing was changed.
+        """
+        with self._lock:
+            endpoints, listeners = self._publish(record, endpoints)
+            for endpoint in endpoints:
+                self._remember(record, endpoint)
+        return endpoints, listeners
+
+    def move_ports(self, record: ContainerRecord, old: NetworkEndpoint | None, endpoints: tuple[NetworkEndpoint, ...]) -> None:
+        """Send published ports to where *endpoints* now have them, instead of to *old*."""
+        with self._lock:
+            if old is not None:
+                self._fabric.withdraw(forwards_of(old))
+            for endpoint in endpoints:
+                self._fabric.publish(forwards_of(endpoint))
+                self._remember(record, endpoint)
+
+    def _bind_ports(self, record: ContainerRecord, endpoint: NetworkEndpoint) -> tuple[BoundPort, ...]:
         """Bind every host port that the container publishes, or none.
 
         Raises:
@@ -262,71 +437,38 @@ class Networks:
         """
         config = record.host_config
         requests = plan_ports(record.config.exposed_ports, config.port_bindings, publish_all=config.publish_all_ports)
-        taken = {_host_port(p) for m in self._members.values() for p in m.endpoint.ports}
-        if requests and self._has_ipv6 is None:
+        if not requests:
+            return ()
+        if self._has_ipv6 is None:
             self._has_ipv6 = has_ipv6()
+        taken = {host_port_of(p): m.container_name for m in self._members.values() for p in m.endpoint.ports}
+        default_ip = self.require(endpoint.network).options.get(_HOST_BINDING) or self.settings.host_ip
         bound: list[BoundPort] = []
         with ExitStack() as undo:
             for request in requests:
                 try:
-                    new = bind_port(request, taken, start=self._next_port, ipv6=bool(self._has_ipv6), target_ip=address)
+                    new = bind_port(
+                        request, taken, start=self._next_port, ipv6=bool(self._has_ipv6), default_ip=default_ip,
+                        target_ip=endpoint.address or endpoint.address6,
+                    )  # fmt: skip
                 except PortUnavailable as error:
-                    where = f"on endpoint {record.name} ({endpoint_id})"
+                    where = f"on endpoint {record.name} ({endpoint.endpoint_id})"
                     raise PortUnavailable(
-                        f"driver failed programming external connectivity {where}: {error.message}", hint=error.hint
+                        f"driver failed programming external connectivity {where}: {error.message}", hint=find_holder(error, taken)
                     ) from error
                 for port in new:
                     if port.listener is not None:
                         undo.enter_context(closing(port.listener))
-                    taken.add(port.host)
+                    taken[port.host] = record.name
                     bound.append(port)
                 if not request.first_port:
                     self._next_port = new[0].host.port + 1
             undo.pop_all()
         return tuple(bound)
 
-    # -- what people see ---------------------------------------------------------------------------------------------
 
-    def gateway(self) -> str:
-        """Return the host's address on the bridge, whether or not that exists yet."""
-        with self._lock:
-            return self._plan_bridge().gateway
-
-    def list_networks(self) -> list[NetworkRecord]:
-        """Return the three networks, with the containers that run in the bridge."""
-        with self._lock:
-            members = {m.container_id: _describe_member(m) for m in self._members.values()}
-            try:
-                bridge: Bridge | None = self._plan_bridge()
-            except (OSError, HostError):
-                bridge = None  # listing must work where nothing can be made
-        return [
-            describe_network(
-                name, data_root=self._data_root, created=self._created, bridge=bridge if name == "bridge" else None,
-                members=members if name == "bridge" else {},
-            )
-            for name in BUILT_IN_NETWORKS
-        ]  # fmt: skip
-
-    def require_network(self, reference: str) -> NetworkRecord:
-        """Return the network with this name, id or unique start of an id.
-
-        Raises:
-            NotFound: there is none.
-        """
-        networks = self.list_networks()
-        exact = [n for n in networks if reference in (n.name, n.id)]
-        found = exact or [n for n in networks if reference and n.id.startswith(reference)]
-        if len(found) != 1:
-            raise NotFound(f"network {reference} not found")
-        return found[0]
-
-
-def _wanted_mac(record: ContainerRecord) -> str:
-    """Return the MAC address that was asked for; empty for none."""
-    endpoints = record.networking.endpoints_config
-    chosen = next((endpoints[name] for name in ("bridge", "default") if name in endpoints), None)
-    return (chosen.mac_address if chosen else "") or record.config.mac_address
+def _prefix_length(subnet: str) -> int:
+    return int(subnet.partition("/")[2] or 0)
 
 
 def _published(bound: BoundPort) -> PublishedPort:
@@ -335,87 +477,3 @@ def _published(bound: BoundPort) -> PublishedPort:
     return PublishedPort(
         container_port=bound.container_port, protocol=host.protocol, host_ip=host.address, host_port=host.port
     )
-
-
-def _host_port(port: PublishedPort) -> HostPort:
-    """Return the host's side of *port*."""
-    return HostPort(protocol=port.protocol, address=port.host_ip, port=port.host_port)
-
-
-def _forwards(endpoint: NetworkEndpoint) -> Iterable[Forward]:
-    """Yield what the packet filter is told of *endpoint*."""
-    for port in endpoint.ports:
-        yield Forward(
-            protocol=port.protocol, host_ip=port.host_ip, host_port=port.host_port, container_ip=endpoint.address,
-            container_port=port.container_port,
-        )  # fmt: skip
-
-
-def _describe_member(member: _Member) -> NetworkMember:
-    """Return *member* as `docker network inspect` shows it."""
-    endpoint = member.endpoint
-    return NetworkMember(
-        name=member.container_name, endpoint_id=endpoint.endpoint_id, mac_address=endpoint.mac_address,
-        ipv4_address=f"{endpoint.address}/{endpoint.prefix_length}",
-    )  # fmt: skip
-
-
-def write_name_files(networks: Networks, record: ContainerRecord, directory: Path) -> None:
-    """Write `hosts`, `hostname` and `resolv.conf` into the container's *directory*.
-
-    A container that shares another's network shares its names as well: they are copied from the other's directory,
-    which is named after the id in `container:ID`.
-
-    Raises:
-        InvalidParameter: an `--add-host` of the wrong form.
-    """
-    config, host_config, endpoint = record.config, record.host_config, record.endpoint
-    is_host = host_config.network_mode == "host"
-    shared = host_config.network_mode.partition("container:")[2]
-    if shared:
-        for name in ("hosts", "hostname", "resolv.conf"):
-            with suppress(OSError):  # the other one has none: it is started without name files
-                _write(directory / name, (directory.parent / shared / name).read_text())
-        return
-    gateway = endpoint.gateway if endpoint else ""
-    if not gateway and any(HOST_GATEWAY in text for text in host_config.extra_hosts):
-        gateway = networks.gateway()
-    known = {"base": _read_text(Path("/etc/hosts"))} if is_host else {}
-    hosts = render_hosts(
-        hostname=config.hostname, domainname=config.domainname, address=endpoint.address if endpoint else "",
-        extra_hosts=host_config.extra_hosts, gateway=gateway, **known,
-    )  # fmt: skip
-    servers = render_resolv_conf(
-        read_host_resolv_conf(), dns=host_config.dns, search=host_config.dns_search, options=host_config.dns_options,
-        bridged=not is_host,
-    )  # fmt: skip
-    for name, text in (("hosts", hosts), ("hostname", render_hostname(config.hostname)), ("resolv.conf", servers)):
-        _write(directory / name, text)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that everybody in the container may read; it is made anew at each start, so it need not be durable."""
-    path.write_text(text)
-    path.chmod(0o644)
-
-
-def _read_text(path: Path) -> str:
-    """Return the content of *path*, empty if there is none."""
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
-
-
-def list_networks(engine: Engine) -> list[NetworkRecord]:
-    """Return the networks of *engine*."""
-    return engine.networks.list_networks()
-
-
-def require_network(engine: Engine, reference: str) -> NetworkRecord:
-    """Return one network of *engine*.
-
-    Raises:
-        NotFound: there is none with this name or id.
-    """
-    return engine.networks.require_network(reference)

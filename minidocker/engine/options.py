@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minidocker.network.settings import NetworkSettings
 
 __all__ = ["DaemonOptions"]
 
@@ -25,6 +29,8 @@ class DaemonOptions:
     insecure_registries: tuple[str, ...] = ()
     """`HOST[:PORT]` or networks that may be spoken to in plain HTTP or with unknown certificates."""
     registry_mirrors: tuple[str, ...] = ()
+    networks: NetworkSettings | None = None
+    """What it is told about networks; None is Docker's defaults."""
     storage_driver: str = ""
     """`overlay2`, `vfs` (plain copies), or empty for the better one that works."""
     log_level: str = "info"

@@ -13,6 +13,7 @@ import socket
 import stat
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -27,16 +28,20 @@ from minidocker.container.record import ContainerRecord, NetworkEndpoint, Status
 from minidocker.container.seccomp import compile_profile, default_profile, parse_profile
 from minidocker.engine.attach import ARRIVAL_LIMIT_S
 from minidocker.engine.conflicts import parse_size
-from minidocker.engine.endpoint import plan_endpoint
-from minidocker.engine.engine import Engine, hasten_moves, now, publish_container_event
+from minidocker.engine.endpoint import plan_endpoints
+from minidocker.engine.engine import Engine, hasten_moves, now, publish_container_event, publish_network_event
 from minidocker.engine.health import start_health, stop_health
 from minidocker.engine.monitors import MonitorLink, bind_monitor_socket, connect_monitor, read_exit_file
-from minidocker.engine.networks import write_name_files
+from minidocker.engine.name_files import compose_name_service, write_name_files
 from minidocker.engine.store import Handle
 from minidocker.engine.wait import ExitResult, resolve_waiters
 from minidocker.errors import Conflict, HostError, InvalidParameter, MinidockerError, NotModified
+from minidocker.network.wishes import parse_link
 
-__all__ = ["start_container", "group_name", "link_monitor", "seccomp_program", "settle_exit", "split_hint", "start_handle", "surroundings_of"]
+__all__ = [
+    "find_links", "group_name", "link_monitor", "proxy_targets", "seccomp_program", "settle_exit", "split_hint", "start_container",
+    "start_handle", "surroundings_of",
+]  # fmt: skip
 
 RUNTIME_CHAIN: Final = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed"
 """The way of an error through Docker's layers, which stands in front of the reason: people search the web for it."""
@@ -103,7 +108,7 @@ def surroundings_of(engine: Engine, record: ContainerRecord) -> Surroundings:
         directory=str(engine.containers.directory / record.id), layers_directory=str(engine.data_root / "layers"),
         cgroup_setup=(*plan_cgroup(layout, name), *limits), cgroup_join=plan_join(layout, name),
         cgroup_view=plan_view(layout, writable=config.privileged),
-        network=plan_endpoint(record.endpoint) if record.endpoint else (),
+        network=plan_endpoints(record.endpoints),
         seccomp_program=program, seccomp_profile=profile, devices=devices, namespace_pids=shared,
         rows=config.console_size[0] if len(config.console_size) == 2 else 0,
         columns=config.console_size[1] if len(config.console_size) == 2 else 0,
@@ -183,30 +188,32 @@ def start_handle(engine: Engine, handle: Handle) -> None:
         InvalidParameter, HostError: as `start_container`; nothing of the attempt is left.
     """
     hasten_moves(engine)
-    endpoint, proxies = engine.networks.allocate_endpoint(handle.record)
+    links = find_links(engine, handle.record)
+    allocation = engine.networks.allocate(handle.record)
     try:
-        record = replace(handle.record, endpoint=endpoint)
-        _prepare_files(engine, record)
-        link, answer = _launch(engine, handle, record, proxies)
+        record = replace(handle.record, endpoints=allocation.endpoints)
+        _prepare_files(engine, record, links)
+        link, answer = _launch(engine, handle, record, allocation.listeners)
     except (OSError, MinidockerError) as error:
-        _give_up(engine, handle, endpoint, text=str(error), exit_code=128)
+        _give_up(engine, handle, allocation.endpoints, text=str(error), exit_code=128)
         if isinstance(error, OSError):
             raise HostError(f"start container `{handle.record.name}`: {error.strerror or error}") from error
         raise
     finally:
-        for proxy in proxies:
-            proxy.close()
+        allocation.close()
     if isinstance(answer, Failed):
         text, hint = split_hint(answer.text)
         if not text.startswith("unable to find user"):  # Docker looks users up before any run time is asked
             text = f"{RUNTIME_CHAIN}: unable to start container process: {text}: unknown"
-        _give_up(engine, handle, endpoint, text=text, exit_code=answer.exit_code)
+        _give_up(engine, handle, allocation.endpoints, text=text, exit_code=answer.exit_code)
         raise (InvalidParameter if answer.exit_code in (126, 127) else HostError)(text, hint=hint)
     handle.link = link
     started = move_state(
         record, Status.RUNNING, pid=answer.pid, started_at=now(), exit_code=0, error="", oom_killed=False, manually_stopped=False
     )
     handle.save(started)
+    for endpoint in allocation.endpoints:
+        publish_network_event(engine, "connect", endpoint, container=record.id)
     publish_container_event(engine, handle, "start")
     start_health(engine, handle)
 
@@ -217,9 +224,9 @@ def split_hint(text: str) -> tuple[str, str]:
     return (head, hint[:-1]) if bracket and hint.endswith(")") else (text, "")
 
 
-def _prepare_files(engine: Engine, record: ContainerRecord) -> None:
+def _prepare_files(engine: Engine, record: ContainerRecord, links: tuple[str, ...]) -> None:
     directory = engine.containers.directory / record.id
-    write_name_files(engine.networks, record, directory)
+    write_name_files(engine.networks, record, directory, links=links)
     (directory / "exit.json").unlink(missing_ok=True)
     for mount in record.mounts:
         if mount.type == "bind" and not os.path.exists(mount.source):
@@ -229,7 +236,7 @@ def _prepare_files(engine: Engine, record: ContainerRecord) -> None:
 
 
 def _launch(
-    engine: Engine, handle: Handle, record: ContainerRecord, proxies: list[socket.socket]
+    engine: Engine, handle: Handle, record: ContainerRecord, proxies: Sequence[socket.socket]
 ) -> tuple[MonitorLink, Started | Failed]:
     """Fork the monitor, hand the waiting clients over and let it start; return the link and its answer."""
     around = surroundings_of(engine, record)
@@ -259,7 +266,6 @@ def _compose_launch(engine: Engine, handle: Handle, record: ContainerRecord, aro
     config, name = record.config, group_name(record)
     options = record.host_config.log_config.config
     memory = engine.layout.directory("memory", name)
-    endpoint = record.endpoint
     return Launch(
         id=record.id, steps=plan_container(record, engine.host, around), tty=config.tty, open_stdin=config.open_stdin,
         stdin_once=config.stdin_once, exit_path=str(handle.directory / "exit.json"),
@@ -267,14 +273,41 @@ def _compose_launch(engine: Engine, handle: Handle, record: ContainerRecord, aro
         log_max_bytes=parse_size(options.get("max-size", "")), log_max_files=int(options.get("max-file", "1")),
         cgroups=tuple(f"{tree.mount_point}/{name}" for tree in engine.layout.hierarchies),
         oom_path=f"{memory}/{'memory.events' if engine.layout.version == 2 else 'memory.oom_control'}" if memory else "",
-        proxies=tuple(f"{endpoint.address}:{p.container_port}" for p in endpoint.ports if p.protocol != "sctp") if endpoint else (),
+        proxies=proxy_targets(record), names=compose_name_service(engine.networks, record),
     )  # fmt: skip
 
 
-def _give_up(engine: Engine, handle: Handle, endpoint: NetworkEndpoint | None, *, text: str, exit_code: int) -> None:
+def proxy_targets(record: ContainerRecord) -> tuple[str, ...]:
+    """Return the address and port behind each published port that the proxy serves, in the order of the ports."""
+    return tuple(
+        f"{endpoint.address or endpoint.address6}:{port.container_port}"
+        for endpoint in record.endpoints
+        for port in endpoint.ports
+        if port.protocol != "sctp"
+    )
+
+
+def find_links(engine: Engine, record: ContainerRecord) -> tuple[str, ...]:
+    """Return the lines for `/etc/hosts` that `--link` on the default bridge asks for.
+
+    Raises:
+        HostError: a container that is linked to does not run there.
+    """
+    lines = []
+    for text in record.host_config.links if record.host_config.network_mode == "bridge" else ():
+        name, alias = parse_link(text)
+        target = engine.containers.require(name).record
+        address = next((e.address for e in target.endpoints if e.network == "bridge"), "")
+        if not address:
+            raise HostError(f"Cannot link to a non running container: /{target.name} AS /{record.name}/{alias}", hint="start it first")
+        names = dict.fromkeys((alias, target.config.hostname, target.name))
+        lines.append(f"{address}\t{' '.join(n for n in names if n)}")
+    return tuple(lines)
+
+
+def _give_up(engine: Engine, handle: Handle, endpoints: tuple[NetworkEndpoint, ...], *, text: str, exit_code: int) -> None:
     """Undo a start that failed: no network, no monitor directory, no waiting clients; the reason stays in the state."""
-    if endpoint is not None:
-        engine.networks.release_endpoint(endpoint)
+    engine.networks.release(endpoints)
     shutil.rmtree(engine.monitor_directory(handle.record.id), ignore_errors=True)
     pending, handle.pending = handle.pending, []
     for client in pending:
@@ -303,25 +336,26 @@ def settle_exit(engine: Engine, handle: Handle, exited: Exited | None) -> None:
         exited = exited or Exited(exit_code=LOST_EXIT_CODE, oom_killed=False, finished_at=now())
         handle.link = None
         stop_health(handle)
-        endpoint, record = handle.record.endpoint, handle.record
+        record = handle.record
         if exited.oom_killed:
             publish_container_event(engine, handle, "oom")
         for exec_id, record_of_exec in handle.execs.items():
             if record_of_exec.running:
                 handle.execs[exec_id] = replace(record_of_exec, running=False, exit_code=137)
-        if endpoint is not None:
-            engine.networks.release_endpoint(endpoint)
+        engine.networks.release(record.endpoints)
         shutil.rmtree(engine.monitor_directory(record.id), ignore_errors=True)
         again = _wants_restart(record, exited)
         ended = move_state(
             record, Status.RESTARTING if again else Status.EXITED, pid=0, exit_code=exited.exit_code,
             oom_killed=exited.oom_killed, finished_at=exited.finished_at, health=_end_health(record.state.health),
         )  # fmt: skip
-        handle.record = replace(ended, endpoint=None)
+        handle.record = replace(ended, endpoints=())
         if not record.host_config.auto_remove:  # what is removed next need not be written first
             handle.save(handle.record)
         (handle.directory / "exit.json").unlink(missing_ok=True)
         publish_container_event(engine, handle, "die", exitCode=str(exited.exit_code))
+        for endpoint in record.endpoints:
+            publish_network_event(engine, "disconnect", endpoint, container=record.id)
         conditions = ("next-exit", "not-running")  # also when it is to be restarted, as Docker: it does not run now
         if record.host_config.auto_remove:
             from minidocker.engine.remove import remove_handle  # removing needs stopping needs this module

@@ -14,7 +14,7 @@ from minidocker.kernel.flags import describe_flags
 from minidocker.kernel.steps import (
     AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LimitDevices, LoadSeccomp,
     MakeCgroup, MakeConsole, MakeDevice, MakeDirectory, MakeSymlink, MaskPath, Mount, NoNewPrivileges, PivotRoot,
-    PopulateVolume, ReadonlyPath, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
+    PopulateVolume, ReadonlyPath, RemoveLink, ServeNames, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
     Synchronise, Unshare, WriteCgroup, WriteSysctl, actor_of,
 )  # fmt: skip
 
@@ -57,7 +57,8 @@ def describe_step(step: Step) -> Explanation:
         case Join():
             return Explanation(what=f"setns(pidfd of {step.pid}, {describe_flags(step.namespaces)})", chapter=NAMESPACES)
         case CreateVeth():
-            return Explanation(what=f"link {step.host_name} on {step.bridge} <-> {step.container_name}", chapter=NETWORK)
+            isolated = ", isolated" if step.isolated else ""
+            return Explanation(what=f"link {step.host_name} on {step.bridge} <-> {step.container_name}{isolated}", chapter=NETWORK)
         case AddAddress():
             return Explanation(what=f"address {step.address} on {step.link}", chapter=NETWORK)
         case SetLinkUp():
@@ -66,6 +67,10 @@ def describe_step(step: Step) -> Explanation:
             return Explanation(what="link lo up", chapter=NETWORK)
         case AddRoute():
             return Explanation(what=f"route {step.destination or 'default'} via {step.gateway}", chapter=NETWORK)
+        case RemoveLink():
+            return Explanation(what=f"remove link {step.link}", chapter=NETWORK)
+        case ServeNames():
+            return Explanation(what=f"listen on {step.address}, redirect its port 53", chapter=NETWORK)
         case SetHostname():
             return Explanation(what=f"sethostname({step.hostname!r})", chapter=NAMESPACES)
         case Mount():

@@ -6,12 +6,13 @@ All calls act on the calling thread, so only single-threaded processes (launcher
 from __future__ import annotations
 
 import os
+import socket
 from typing import Final
 
 from minidocker.kernel.flags import Clone
 from minidocker.kernel.libc import LIBC, check
 
-__all__ = ["NAMESPACE_FILES", "open_namespace", "set_hostname", "setns", "unshare"]
+__all__ = ["NAMESPACE_FILES", "open_namespace", "open_socket_in", "set_hostname", "setns", "unshare"]
 
 NAMESPACE_FILES: Final = {
     Clone.NEWUSER: "user", Clone.NEWIPC: "ipc", Clone.NEWUTS: "uts", Clone.NEWNET: "net", Clone.NEWPID: "pid",
@@ -33,6 +34,19 @@ def setns(fd: int, namespace: Clone) -> None:
 def open_namespace(pid: int | str, namespace: Clone) -> int:
     """Return a close-on-exec descriptor of a namespace of process *pid* (or `self`)."""
     return os.open(f"/proc/{pid}/ns/{NAMESPACE_FILES[namespace]}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def open_socket_in(netns: int, family: socket.AddressFamily, kind: socket.SocketKind, at_home: bool = False) -> socket.socket:
+    """Return a socket of network namespace *netns*, or of our own; it stays there wherever we are."""
+    if at_home:
+        return socket.socket(family, kind | socket.SOCK_CLOEXEC)
+    home = open_namespace("self", Clone.NEWNET)
+    try:
+        setns(netns, Clone.NEWNET)
+        return socket.socket(family, kind | socket.SOCK_CLOEXEC)
+    finally:
+        setns(home, Clone.NEWNET)
+        os.close(home)
 
 
 def set_hostname(hostname: str, *, domainname: str = "") -> None:

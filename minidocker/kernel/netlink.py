@@ -39,6 +39,7 @@ from minidocker.codec.rtnetlink import (
     delete_link_request,
     disable_ipv6_address_request,
     get_link_request,
+    isolate_port_request,
     list_addresses_request,
     list_links_request,
     list_routes_request,
@@ -48,7 +49,7 @@ from minidocker.codec.rtnetlink import (
 )
 
 __all__ = [
-    "add_address", "add_route", "create_bridge", "create_veth", "delete_link", "dump", "find_link", "list_addresses",
+    "add_address", "add_route", "create_bridge", "create_veth", "delete_link", "dump", "find_link", "isolate_port", "list_addresses",
     "list_links", "list_routes", "open_netfilter_socket", "open_route_socket", "request", "require_link", "send_batch",
     "set_link_alias", "set_link_up", "set_loopback_up",
 ]  # fmt: skip
@@ -214,6 +215,11 @@ def set_link_alias(sock: socket.socket, link: str | int, alias: str) -> None:
     request(sock, change_link_request(link, alias=alias), subject=str(link))
 
 
+def isolate_port(sock: socket.socket, link: str) -> None:
+    """Let a port of a bridge reach no other port that is isolated, only the host; see bridge(8), `isolated`."""
+    request(sock, isolate_port_request(require_link(sock, link).index), subject=link)
+
+
 def delete_link(sock: socket.socket, link: str | int) -> bool:
     """Delete *link* and return whether it was there; of a veth pair both ends go."""
     try:
@@ -268,9 +274,9 @@ def list_addresses(sock: socket.socket, *, family: int = 0) -> tuple[LinkAddress
     return tuple(parse_link_address(m) for m in _only(dump(sock, list_addresses_request(family=family)), Rtm.NEWADDR))
 
 
-def add_route(sock: socket.socket, gateway: str, *, destination: str = "") -> None:
-    """Send packets to *destination* (empty: to everywhere else) by way of *gateway*."""
-    request(sock, add_route_request(destination=destination, gateway=gateway), subject=destination or f"default via {gateway}")
+def add_route(sock: socket.socket, gateway: str, *, destination: str = "", replace: bool = False) -> None:
+    """Send packets to *destination* (empty: to everywhere else) by way of *gateway*; with *replace* instead of another."""
+    request(sock, add_route_request(destination=destination, gateway=gateway, replace=replace), subject=destination or f"default via {gateway}")
 
 
 def list_routes(sock: socket.socket) -> tuple[Route, ...]:

@@ -20,19 +20,23 @@ from pathlib import Path
 from typing import NoReturn, Protocol, assert_never
 
 from minidocker.codec.ebpf import assemble_device_program, parse_device_rule
+from minidocker.codec.nft_messages import render_batch, replace_table_messages
+from minidocker.codec.nftables import plan_name_redirect
 from minidocker.kernel import bpf, capabilities, mount, namespaces, netlink, process, seccomp, terminal
 from minidocker.kernel.copy import copy_stack
 from minidocker.kernel.flags import Clone, Ms
 from minidocker.kernel.steps import (
     Actor, AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LimitDevices, LoadSeccomp,
     MakeCgroup, MakeConsole, MakeDevice, MakeDirectory, MakeSymlink, MaskPath, Mount, NoNewPrivileges, PivotRoot,
-    PopulateVolume, ReadonlyPath, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
+    PopulateVolume, ReadonlyPath, RemoveLink, ServeNames, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
     Synchronise, Unshare, WriteCgroup, WriteSysctl,
 )  # fmt: skip
 
 __all__ = ["Channel", "Identity", "InitContext", "MonitorContext", "perform_init_step", "perform_monitor_step", "write_cgroup"]
 
 _NULL_DEVICE = os.makedev(1, 3)
+IP_FREEBIND = 15
+NAME_PORT = 53
 
 
 class Channel(Protocol):
@@ -149,7 +153,10 @@ def perform_init_step(step: Step, context: InitContext) -> None:
             _set_user(step, context)
         case Exec():
             context.execute(step, context)
-        case MakeCgroup() | WriteCgroup() | LimitDevices() | ForkInit() | CreateVeth() | AddAddress() | SetLinkUp() | AddRoute():
+        case (
+            MakeCgroup() | WriteCgroup() | LimitDevices() | ForkInit() | CreateVeth() | AddAddress() | SetLinkUp() | AddRoute()
+            | RemoveLink() | ServeNames()
+        ):  # fmt: skip
             raise AssertionError(f"{type(step).__name__} is a step of the monitor")
         case _:
             assert_never(step)
@@ -320,12 +327,14 @@ class MonitorContext:
     init_pid: int = 0
     host_route: socket.socket | None = None
     container_route: socket.socket | None = None
+    name_sockets: list[socket.socket] = field(default_factory=list)
+    """Where `ServeNames` listens, UDP and TCP; whoever answers takes them out."""
 
     def close(self) -> None:
-        """Close the netlink sockets."""
-        for route in (self.host_route, self.container_route):
-            if route is not None:
-                route.close()
+        """Close the sockets that nobody took."""
+        for sock in (self.host_route, self.container_route, *self.name_sockets):
+            if sock is not None:
+                sock.close()
 
 
 def perform_monitor_step(step: Step, context: MonitorContext) -> None:
@@ -348,9 +357,13 @@ def perform_monitor_step(step: Step, context: MonitorContext) -> None:
         case AddAddress():
             netlink.add_address(_container_route(context), step.link, step.address)
         case SetLinkUp():
-            netlink.set_link_up(_container_route(context), step.link, ipv6=False)  # rules are for IPv4 (CVE-2024-32473)
+            netlink.set_link_up(_container_route(context), step.link, ipv6=step.ipv6)  # off: CVE-2024-32473
         case AddRoute():
-            netlink.add_route(_container_route(context), step.gateway, destination=step.destination)
+            netlink.add_route(_container_route(context), step.gateway, destination=step.destination, replace=True)
+        case RemoveLink():
+            netlink.delete_link(_host_route(context), step.link)
+        case ServeNames():
+            _serve_names(step, context)
         case _:
             pass  # init performs it
 
@@ -380,6 +393,13 @@ def write_cgroup(step: WriteCgroup) -> None:
             raise
 
 
+def _host_route(context: MonitorContext) -> socket.socket:
+    """Return a netlink socket in the monitor's own namespace, the host's."""
+    if context.host_route is None:
+        context.host_route = netlink.open_route_socket()
+    return context.host_route
+
+
 def _container_route(context: MonitorContext) -> socket.socket:
     """Return a netlink socket inside init's network namespace: a socket belongs to where it was made, for good."""
     if context.container_route is None:
@@ -407,18 +427,47 @@ class _entered:  # noqa: N801 - reads as a verb in a with statement
 
 def _create_veth(step: CreateVeth, context: MonitorContext) -> None:
     context.wait_namespaces()
-    if context.host_route is None:
-        context.host_route = netlink.open_route_socket()
-    bridge = netlink.find_link(context.host_route, step.bridge)
+    route = _host_route(context)
+    bridge = netlink.find_link(route, step.bridge)
     if bridge is None:
         raise OSError(errno.ENODEV, f"no network bridge {step.bridge}: it was removed behind our back", step.bridge)
     fd = namespaces.open_namespace(context.init_pid, Clone.NEWNET)
     try:
         netlink.create_veth(
-            context.host_route, host_name=step.host_name, container_name=step.container_name, container_netns_fd=fd,
-            bridge_index=bridge.index, mac_address=step.mac_address,
+            route, host_name=step.host_name, container_name=step.container_name, container_netns_fd=fd,
+            bridge_index=bridge.index, mac_address=step.mac_address, mtu=step.mtu,
         )  # fmt: skip
+        if step.isolated:
+            netlink.isolate_port(route, step.host_name)
     finally:
         os.close(fd)
 
 
+def _serve_names(step: ServeNames, context: MonitorContext) -> None:
+    """Bind the sockets inside the container's namespace; without nf_tables in the kernel they have port 53 itself."""
+    context.wait_namespaces()
+    with _entered(context.init_pid, Clone.NEWNET):
+        sockets = [_bind_names(kind, step.address, 0) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
+        ports = [str(sock.getsockname()[1]) for sock in sockets]
+        try:
+            with netlink.open_netfilter_socket() as netfilter:
+                table = plan_name_redirect(step.address, udp_port=ports[0], tcp_port=ports[1])
+                netlink.send_batch(netfilter, render_batch(replace_table_messages(table)), subject=table.name)
+        except OSError:
+            for sock in sockets:
+                sock.close()
+            sockets = [_bind_names(kind, step.address, NAME_PORT) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
+    context.name_sockets = sockets
+
+
+def _bind_names(kind: socket.SocketKind, address: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    try:
+        sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)  # init may not have switched `lo` on yet
+        sock.bind((address, port))
+        if kind == socket.SOCK_STREAM:
+            sock.listen()
+    except OSError:
+        sock.close()
+        raise
+    return sock

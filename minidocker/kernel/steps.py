@@ -126,6 +126,10 @@ class CreateVeth:
     container_name: str
     bridge: str
     mac_address: str = ""
+    mtu: int = 0
+    """Largest packet; 0 is the kernel's 1500."""
+    isolated: bool = False
+    """Whether the bridge passes nothing between it and other isolated ones."""
     why: str = ""
 
 
@@ -145,6 +149,8 @@ class SetLinkUp:
 
     TAGGED: ClassVar[bool] = True
     link: str
+    ipv6: bool = False
+    """Whether it may make itself a link-local IPv6 address; without, nothing of IPv6 gets past the IPv4 rules."""
     why: str = ""
 
 
@@ -163,6 +169,28 @@ class AddRoute:
     TAGGED: ClassVar[bool] = True
     gateway: str
     destination: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveLink:
+    """Remove a cable by its plug in the host; the one in the container goes with it."""
+
+    TAGGED: ClassVar[bool] = True
+    link: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeNames:
+    """Listen for questions about names on an address of the container's own loopback.
+
+    The sockets get ports of their own, to which port 53 of the address is redirected inside the container: a name server
+    that runs in the container can have the real one.
+    """
+
+    TAGGED: ClassVar[bool] = True
+    address: str = "127.0.0.11"
     why: str = ""
 
 
@@ -399,13 +427,13 @@ class Exec:
 
 Step = (
     MakeCgroup | WriteCgroup | LimitDevices | ForkInit | JoinCgroup | Unshare | Join | CreateVeth | AddAddress | SetLinkUp
-    | SetLoopbackUp | AddRoute | SetHostname | Mount | MakeDirectory | PopulateVolume | MakeDevice | BindDevice | MakeSymlink | PivotRoot | MakeConsole
+    | SetLoopbackUp | AddRoute | RemoveLink | ServeNames | SetHostname | Mount | MakeDirectory | PopulateVolume | MakeDevice | BindDevice | MakeSymlink | PivotRoot | MakeConsole
     | WriteSysctl | ReadonlyPath | MaskPath | SetRlimit | SetOomScore | Synchronise | NoNewPrivileges | LoadSeccomp
     | DropCapabilities | SetUser | Exec
 )  # fmt: skip
 """Any step."""
 
-_MONITOR_STEPS = (MakeCgroup, WriteCgroup, LimitDevices, ForkInit, CreateVeth, AddAddress, SetLinkUp, AddRoute)
+_MONITOR_STEPS = (MakeCgroup, WriteCgroup, LimitDevices, ForkInit, CreateVeth, AddAddress, SetLinkUp, AddRoute, RemoveLink, ServeNames)
 
 
 def actor_of(step: Step) -> Actor:

@@ -8,12 +8,14 @@ only, and nothing is masqueraded. See rtnetlink(7), `ip-sysctl` in the kernel's 
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from minidocker.codec.netlink import Message
-from minidocker.codec.nft_messages import delete_table_messages, render_batch, replace_table_messages
+from minidocker.codec.nft_messages import (
+    delete_table_messages, list_chains_request, parse_hooked_chain, render_batch, replace_table_messages,
+)  # fmt: skip
 from minidocker.codec.nftables import Table
 from minidocker.codec.rtnetlink import AF_INET
 from minidocker.errors import HostError
@@ -22,8 +24,8 @@ from minidocker.network.bridge import Bridge, adopt_bridge
 from minidocker.network.ipam import compute_mac_address
 
 __all__ = [
-    "FilterUnavailable", "apply_table", "find_bridge", "list_taken_networks", "read_host_resolv_conf", "remove_stale_ports",
-    "setup_bridge", "teardown_bridge", "teardown_table", "write_sysctl",
+    "FilterUnavailable", "apply_table", "change_table", "find_blocking_chains", "find_bridge", "find_own_bridges", "list_taken_networks",
+    "read_host_resolv_conf", "remove_stale_ports", "setup_bridge", "teardown_bridge", "teardown_table", "write_sysctl",
 ]  # fmt: skip
 
 SYSTEMD_STUB = "127.0.0.53"
@@ -34,12 +36,11 @@ class FilterUnavailable(HostError):
     """The kernel has no nf_tables, or lacks one of the expressions."""
 
 
-def list_taken_networks(route: socket.socket, *, own: str) -> tuple[str, ...]:
-    """Return the addresses and routes of this host that a subnet must keep away from; those of bridge *own* are ours."""
-    link = netlink.find_link(route, own)
-    own_index = link.index if link else 0
-    addresses = (a.address for a in netlink.list_addresses(route, family=AF_INET) if a.link_index != own_index)
-    routes = (r.destination for r in netlink.list_routes(route) if r.link_index != own_index)
+def list_taken_networks(route: socket.socket, *, own: Collection[str]) -> tuple[str, ...]:
+    """Return the addresses and IPv4 routes of this host that a subnet must keep away from; those of links *own* are ours."""
+    ours = {link.index for link in netlink.list_links(route) if link.name in own}
+    addresses = (a.address for a in netlink.list_addresses(route, family=AF_INET) if a.link_index not in ours)
+    routes = (r.destination for r in netlink.list_routes(route) if r.link_index not in ours)
     return *addresses, *routes
 
 
@@ -62,26 +63,32 @@ def setup_bridge(route: socket.socket, bridge: Bridge, *, alias: str = "") -> tu
     try:
         if netlink.find_link(route, bridge.name) is None:
             # an own MAC address: otherwise the bridge takes the lowest of its ports' and changes it as they come and go
-            netlink.create_bridge(route, bridge.name, mac_address=compute_mac_address(bridge.gateway), mtu=bridge.mtu)
-        netlink.add_address(route, bridge.name, bridge.address)
-        if alias:
-            netlink.set_link_alias(route, bridge.name, alias)
+            mac_address = compute_mac_address(bridge.gateway or bridge.gateway6)
+            netlink.create_bridge(route, bridge.name, mac_address=mac_address, mtu=bridge.mtu)
+            if alias:
+                netlink.set_link_alias(route, bridge.name, alias)
+        for address in bridge.addresses:
+            netlink.add_address(route, bridge.name, address)
     except OSError as error:
         hint = "run the server as root, or the container with `--network none` or `--network host`"
         raise HostError(f"make bridge `{bridge.name}`: {error.strerror}", hint=hint) from error
     # A container must not be able to make the host take routes from it (CVE-2020-13401).
     with suppress(FileNotFoundError, PermissionError):  # no IPv6 in this kernel, or /proc/sys read-only
         write_sysctl(f"net/ipv6/conf/{bridge.name}/accept_ra", "0")
-    return _enable_forwarding()
+    return _enable_forwarding(bridge)
 
 
-def _enable_forwarding() -> tuple[str, ...]:
-    """Let the host pass packets between its links; return a warning if it cannot be told to."""
-    try:
-        write_sysctl("net/ipv4/ip_forward", "1")
-    except OSError as error:
-        return (f"IPv4 forwarding is off and cannot be switched on ({error.strerror}): containers do not reach other hosts",)
-    return ()
+def _enable_forwarding(bridge: Bridge) -> tuple[str, ...]:
+    """Let the host pass packets between its links; return a warning for each IP version in which it cannot be told to."""
+    warnings = []
+    for version, subnet, path in ((4, bridge.subnet, "net/ipv4/ip_forward"), (6, bridge.subnet6, "net/ipv6/conf/all/forwarding")):
+        try:
+            if subnet and not bridge.internal:
+                write_sysctl(path, "1")
+        except OSError as error:
+            reason = f"IPv{version} forwarding is off and cannot be switched on ({error.strerror})"
+            warnings.append(f"{reason}: containers do not reach other hosts")
+    return tuple(warnings)
 
 
 def write_sysctl(path: str, value: str) -> None:
@@ -98,6 +105,37 @@ def apply_table(netfilter: socket.socket, table: Table) -> None:
         FilterUnavailable: the kernel refused; nothing was changed.
     """
     _send(netfilter, table.name, render_batch(replace_table_messages(table)))
+
+
+def change_table(netfilter: socket.socket, name: str, messages: Iterable[Message]) -> None:
+    """Carry out a change to the elements of our table, all of it or nothing.
+
+    Raises:
+        FilterUnavailable: the kernel's table is not the one that we think it is.
+    """
+    _send(netfilter, name, render_batch(messages))
+
+
+def find_blocking_chains(netfilter: socket.socket, *, own: str) -> tuple[str, ...]:
+    """Return a sentence for each chain of somebody else that drops forwarded packets which none of its rules accepts.
+
+    A packet must pass every chain of a hook: our accept does not help where another firewall says no.
+    """
+    try:
+        chains = [parse_hooked_chain(m) for m in netlink.dump(netfilter, list_chains_request())]
+    except OSError:
+        return ()  # a kernel that cannot list them: nothing is known, nothing is said
+    return tuple(
+        f"another firewall (table `{c.family} {c.table}`, chain `{c.name}`) drops forwarded packets by default: published ports "
+        f"and the way out of containers may be closed until it accepts the bridges of table `inet {own}`"
+        for c in chains
+        if c is not None and c.hook == "forward" and c.policy == "drop" and c.table != own
+    )
+
+
+def find_own_bridges(route: socket.socket, alias: str) -> set[str]:
+    """Return the names of the bridges that carry *alias*: those that this server or its predecessor made."""
+    return {link.name for link in netlink.list_links(route) if link.kind == "bridge" and link.alias == alias}
 
 
 def teardown_table(netfilter: socket.socket, name: str) -> None:

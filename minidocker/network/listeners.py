@@ -6,17 +6,20 @@ filter does not see. The caller owns the sockets. Chapter 18.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
-from collections.abc import Collection, Iterable
-from contextlib import ExitStack, closing
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from errno import EADDRINUSE
+from pathlib import Path
 from typing import Final
 
 from minidocker.network.ports import HostPort, PortRequest, PortUnavailable, bind_addresses, candidate_ports, find_clash
 
-__all__ = ["BoundPort", "bind_port", "has_ipv6"]
+__all__ = ["BoundPort", "bind_port", "find_holder", "has_ipv6"]
 
 BACKLOG: Final = 1024
 """Clients that may wait to be accepted; the kernel cuts it to net.core.somaxconn."""
@@ -44,26 +47,29 @@ def has_ipv6() -> bool:
     return True
 
 
-def bind_port(request: PortRequest, taken: Collection[HostPort], *, start: int, ipv6: bool, target_ip: str) -> tuple[BoundPort, ...]:
+def bind_port(
+    request: PortRequest, taken: Mapping[HostPort, str], *, start: int, ipv6: bool, default_ip: str = "0.0.0.0", target_ip: str
+) -> tuple[BoundPort, ...]:
     """Bind the first host port that is free on every address that *request* wants.
 
     Raises:
         PortUnavailable: no candidate is free; the text is Docker's.
     """
-    addresses = bind_addresses(request, has_ipv6=ipv6)
+    addresses = bind_addresses(request, has_ipv6=ipv6, default_ip=default_ip)
     refusal = PortUnavailable("all ports are allocated")
     for port in candidate_ports(request, start=start):
         wanted = tuple(HostPort(protocol=request.protocol, address=address, port=port) for address in addresses)
         clash = next((host for host in wanted if find_clash(host, taken)), None)
         if clash is not None:
-            refusal = PortUnavailable(f"Bind for {clash} failed: port is already allocated")
+            refusal = PortUnavailable(f"Bind for {clash} failed: port is already allocated", wanted=clash)
             continue
         try:
             return _bind_all(wanted, request.container_port)
         except OSError as error:
             target = f"{target_ip}:{request.container_port}/{request.protocol}"
             reason = (error.strerror or str(error)).lower()
-            refusal = PortUnavailable(f"failed to bind host port for {error.filename}:{target}: {reason}")
+            failed = next(host for host in wanted if str(host) == error.filename)
+            refusal = PortUnavailable(f"failed to bind host port for {error.filename}:{target}: {reason}", wanted=failed)
             if error.errno != EADDRINUSE:
                 break
     raise refusal
@@ -102,3 +108,40 @@ def _bind(host: HostPort) -> socket.socket | None:
         listener.close()
         raise OSError(error.errno, os.strerror(error.errno or 0), str(host)) from error
     return listener
+
+
+def find_holder(error: PortUnavailable, taken: Mapping[HostPort, str]) -> str:
+    """Return a sentence that says who has the port in the way: a container of ours, or a process of this host; or nothing."""
+    if error.wanted is None:
+        return error.hint
+    clash = find_clash(error.wanted, taken)
+    if clash is not None:
+        return f"container `{taken[clash]}` holds {clash}/{clash.protocol}"
+    for inode in _find_sockets(error.wanted):
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it ended while we looked, or is nobody's business
+                if any(os.readlink(fd) == f"socket:[{inode}]" for fd in (process / "fd").iterdir()):
+                    return f"process {process.name} ({(process / 'comm').read_text().strip()}) holds {error.wanted}/{error.wanted.protocol}"
+    return error.hint
+
+
+def _find_sockets(wanted: HostPort) -> list[str]:
+    """Return the inodes of the sockets bound to *wanted*'s port on its address or on all, from `/proc/net`; see proc(5)."""
+    found = []
+    for name in (wanted.protocol, f"{wanted.protocol}6"):
+        with suppress(OSError):  # no such protocol in this kernel
+            for line in Path("/proc/net", name).read_text().splitlines()[1:]:
+                words = line.split()
+                address, _, port = words[1].partition(":")
+                if int(port, 16) != wanted.port or (name.startswith("tcp") and words[3] != "0A"):
+                    continue
+                bound = _parse_proc_address(address)
+                if bound in (ipaddress.ip_address(wanted.address), ipaddress.ip_address("0.0.0.0"), ipaddress.ip_address("::")) or wanted.address in ("0.0.0.0", "::"):
+                    found.append(words[9])
+    return found
+
+
+def _parse_proc_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address in `0100007F`: words of 32 bits, each in the machine's byte order."""
+    words = [bytes.fromhex(text[i : i + 8]) for i in range(0, len(text), 8)]
+    return ipaddress.ip_address(b"".join(word[::-1] if sys.byteorder == "little" else word for word in words))

@@ -28,6 +28,11 @@ EPHEMERAL_PORTS: Final = (49153, PORT_MAX)
 class PortUnavailable(HostError):
     """A host port is taken or may not be bound."""
 
+    def __init__(self, message: str, *, hint: str = "", wanted: HostPort | None = None) -> None:
+        """Keep *wanted*, the host port that cannot be had."""
+        super().__init__(message, hint=hint)
+        self.wanted = wanted
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortRequest:
@@ -133,10 +138,10 @@ def candidate_ports(request: PortRequest, *, start: int) -> Iterator[int]:
     yield from range(low, start)
 
 
-def bind_addresses(request: PortRequest, *, has_ipv6: bool) -> tuple[str, ...]:
-    """Return the host addresses to bind: the one that was named, or all of both families."""
-    if request.host_ip:
-        return (request.host_ip,)
+def bind_addresses(request: PortRequest, *, has_ipv6: bool, default_ip: str = "0.0.0.0") -> tuple[str, ...]:
+    """Return the host addresses to bind: the one that was named, or the server's default, which is all of both families."""
+    if request.host_ip or default_ip != "0.0.0.0":
+        return (request.host_ip or default_ip,)
     return ("0.0.0.0", "::") if has_ipv6 else ("0.0.0.0",)
 
 

@@ -46,6 +46,11 @@ ClientAddress = tuple[str, int]
 """IPv6 addresses have two more elements; they go back as they came."""
 
 
+def _family(target: Target) -> socket.AddressFamily:
+    """Return the address family of *target*; a container may have IPv6 only."""
+    return socket.AF_INET6 if ":" in target[0] else socket.AF_INET
+
+
 class PortProxy:
     """Sends what comes to *listener* on to *target*, an address and port inside the container.
 
@@ -58,6 +63,10 @@ class PortProxy:
         serve = _DatagramService if listener.type == socket.SOCK_DGRAM else _StreamService
         self._service: _DatagramService | _StreamService = serve(watch, listener, target)
 
+    def retarget(self, target: Target) -> None:
+        """Send new clients to *target*; connections that exist go on as they are."""
+        self._service.target = target
+
     def close(self) -> None:
         """Stop listening and cut all connections; further calls do nothing."""
         self._service.close()
@@ -67,7 +76,7 @@ class _StreamService:
     """Accepts clients and remembers their connections."""
 
     def __init__(self, watch: selectors.BaseSelector, listener: socket.socket, target: Target) -> None:
-        self._watch, self._listener, self._target = watch, listener, target
+        self._watch, self._listener, self.target = watch, listener, target
         self._connections: set[_Connection] = set()
         self._is_paused = False
         listener.setblocking(False)
@@ -83,7 +92,7 @@ class _StreamService:
                 self._pause()
                 return
             try:
-                self._connections.add(_Connection(self._watch, client, self._target, self._forget))
+                self._connections.add(_Connection(self._watch, client, self.target, self._forget))
             except OSError:  # no descriptor for the other side
                 client.close()
                 self._pause()
@@ -157,7 +166,7 @@ class _Connection:
         self, watch: selectors.BaseSelector, client: socket.socket, target: Target, on_end: Callable[[_Connection], None]
     ) -> None:
         self._watch, self._client, self._on_end = watch, client, on_end
-        self._server = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        self._server = socket.socket(_family(target), socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         client.setblocking(False)
         for side in (client, self._server):
             side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -235,7 +244,7 @@ class _DatagramService:
     """Gives every client address a socket of its own towards the container."""
 
     def __init__(self, watch: selectors.BaseSelector, listener: socket.socket, target: Target) -> None:
-        self._watch, self._listener, self._target = watch, listener, target
+        self._watch, self._listener, self.target = watch, listener, target
         self._clients: OrderedDict[ClientAddress, socket.socket] = OrderedDict()
         listener.setblocking(False)
         watch.register(listener, _READ, self._on_requests)
@@ -255,9 +264,9 @@ class _DatagramService:
         """Return the socket that stands for the client at *address*."""
         server = self._clients.get(address)
         if server is None:
-            server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+            server = socket.socket(_family(self.target), socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
             try:
-                server.connect(self._target)
+                server.connect(self.target)
             except OSError:
                 server.close()
                 raise

@@ -16,7 +16,7 @@ from typing import Final
 from minidocker.codec.rtnetlink import Link, LinkAddress, Route
 from minidocker.simulator.linux import Linux, Net, fail, require_capability
 
-__all__ = ["LOCAL", "MAIN", "add_address", "add_route", "create_veth", "find_link", "find_route", "set_link_up"]
+__all__ = ["LOCAL", "MAIN", "add_address", "add_route", "create_veth", "find_link", "find_route", "remove_link", "set_link_up"]
 
 LOCAL, MAIN = 255, 254
 """Routing tables: which addresses are ours (and broadcast), and where everything else goes. LOCAL is asked first."""
@@ -60,6 +60,27 @@ def create_veth(
     _, peer_net = linux.net_of(peer_pid)
     linux = linux.with_namespace(peer_number, replace(peer_net, links=(*peer_net.links, there)))
     return replace(linux, cables=(*linux.cables, ((number, index), (peer_number, peer_index))))
+
+
+def remove_link(linux: Linux, pid: int, name: str) -> Linux:
+    """Remove a cable by one of its ends: the other goes too, and every address and route over either.
+
+    Raises:
+        OSError: ENODEV, EPERM.
+    """
+    require_capability(linux.processes[pid], "CAP_NET_ADMIN", "removing a link")
+    number, net = linux.net_of(pid)
+    end = (number, find_link(net, name).index)
+    cable = next((pair for pair in linux.cables if end in pair), (end,))
+    for namespace, index in cable:
+        old = next(linux.net_of(p)[1] for p in linux.processes if linux.net_of(p)[0] == namespace)
+        left = replace(
+            old, links=tuple(one for one in old.links if one.index != index),
+            addresses=tuple(a for a in old.addresses if a.link_index != index),
+            routes=tuple(r for r in old.routes if r.link_index != index),
+        )  # fmt: skip
+        linux = linux.with_namespace(namespace, left)
+    return replace(linux, cables=tuple(pair for pair in linux.cables if pair != cable))
 
 
 def _next_index(net: Net) -> int:

@@ -18,7 +18,7 @@ from minidocker.kernel.flags import Mnt, Ms
 from minidocker.kernel.steps import (
     Actor, AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LimitDevices, LoadSeccomp,
     MakeCgroup, MakeConsole, MakeDevice, MakeDirectory, MakeSymlink, MaskPath, Mount, NoNewPrivileges, PivotRoot,
-    PopulateVolume, ReadonlyPath, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
+    PopulateVolume, ReadonlyPath, RemoveLink, ServeNames, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
     Synchronise, Unshare, WriteCgroup, WriteSysctl, actor_of,
 )  # fmt: skip
 from minidocker.simulator import cgroups, credentials, mounts, network, processes
@@ -116,6 +116,10 @@ def perform_step(simulation: Simulation, step: Step) -> Simulation:
             linux = network.set_link_up(linux, pid, "lo")
         case AddRoute():
             linux = network.add_route(linux, simulation.init, gateway=step.gateway, destination=step.destination)
+        case RemoveLink():
+            linux = network.remove_link(linux, pid, step.link)
+        case ServeNames():
+            pass  # sockets are not modelled
         case SetHostname():
             linux = processes.set_hostname(linux, pid, step.hostname, domainname=step.domainname)
         case WriteSysctl():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from minidocker.spec.record import Json, json_key, read_record
 
 __all__ = [
-    "BindOptions", "ContainerConfig", "CreateRequest", "DeviceMapping", "EndpointConfig", "HealthConfig", "HostConfig",
+    "BindOptions", "ContainerConfig", "CreateRequest", "DeviceMapping", "EndpointAddresses", "EndpointConfig", "HealthConfig", "HostConfig",
     "LogConfig", "MountRequest", "NetworkingConfig", "PortBinding", "RestartPolicy", "ThrottleDevice", "TmpfsOptions",
     "Ulimit", "VolumeOptions", "WeightDevice", "read_create_request",
 ]  # fmt: skip
@@ -244,20 +244,34 @@ class HostConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointAddresses:
+    """The addresses that a container wants in one network."""
+
+    ipv4_address: str = field(default="", metadata=json_key("IPv4Address", omit_empty=True))
+    ipv6_address: str = field(default="", metadata=json_key("IPv6Address", omit_empty=True))
+    link_local_ips: tuple[str, ...] = field(default=(), metadata=json_key("LinkLocalIPs", omit_empty=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointConfig:
     """How a container joins one network."""
 
-    aliases: tuple[str, ...] = ()
+    ipam_config: EndpointAddresses | None = field(default=None, metadata=json_key("IPAMConfig"))
     links: tuple[str, ...] = ()
+    """`CONTAINER:ALIAS`: names that only this container knows."""
+    aliases: tuple[str, ...] = ()
+    """More names by which the others know it."""
     mac_address: str = ""
     driver_opts: Mapping[str, str] = field(default_factory=dict)
+    gw_priority: int = 0
+    """Of several networks, the one with the highest is the way out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkingConfig:
-    """The networks to join, by name."""
+    """The networks to join, by name; `null` is a network without wishes."""
 
-    endpoints_config: Mapping[str, EndpointConfig] = field(default_factory=dict)
+    endpoints_config: Mapping[str, EndpointConfig | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

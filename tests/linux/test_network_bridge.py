@@ -27,15 +27,16 @@ from minidocker.codec.nftables import Chain, Jump, Rule, Table, render_nft
 from minidocker.container.record import ContainerRecord, NetworkEndpoint, State, Status
 from minidocker.engine.endpoint import plan_endpoint
 from minidocker.engine.networks import Networks
-from minidocker.errors import HostError
+from minidocker.errors import Conflict, Forbidden, HostError
 from minidocker.kernel import netlink
 from minidocker.kernel.flags import Clone
 from minidocker.kernel.namespaces import setns, unshare
 from minidocker.kernel.steps import AddAddress, AddRoute, CreateVeth, SetLinkUp
 from minidocker.network.apply import FilterUnavailable, apply_table
-from minidocker.network.bridge import compute_bridge_name, plan_bridge
+from minidocker.network.bridge import adopt_bridge, compute_bridge_name
 from minidocker.network.ports import PortUnavailable
 from minidocker.network.proxy import PortProxy
+from minidocker.network.record import Ipam, IpamConfig, NetworkRequest
 from minidocker.network.rules import Forward, plan_table
 from minidocker.spec.container import ContainerConfig, HostConfig, PortBinding
 
@@ -43,6 +44,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: run the t
 
 WAIT_S = 10
 OUTSIDE, HOST = "192.0.2.2", "192.0.2.1"
+SUBNET = Ipam(config=(IpamConfig(subnet="10.7.0.0/24"),))
 DATA_ROOT = Path("/nowhere/minidocker-test")
 BRIDGE_NAME = compute_bridge_name(str(DATA_ROOT))
 
@@ -112,6 +114,12 @@ def record_of(number: int, **host_config: object) -> ContainerRecord:
     )  # fmt: skip
 
 
+def place(networks: Networks, record: ContainerRecord) -> tuple[NetworkEndpoint | None, list[socket.socket]]:
+    """Give a container its place in its only network, and the sockets of its ports."""
+    allocation = networks.allocate(record)
+    return (allocation.endpoints or (None,))[0], list(allocation.listeners)
+
+
 def connect_container(endpoint: NetworkEndpoint) -> int:
     """Do what a monitor does with the steps of *endpoint*; return the container's namespace."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -159,7 +167,7 @@ def connected(namespace: int, address: str, port: int) -> socket.socket:
 
 def test_container_has_address_and_mac_and_reaches_the_host(world: World, networks: Networks) -> None:
     """`172.17.0.2` and `02:42:ac:11:00:02`, behind a card that is called eth0; the host is the gateway."""
-    endpoint, listeners = networks.allocate_endpoint(record_of(1))
+    endpoint, listeners = place(networks, record_of(1))
     assert endpoint is not None
     assert (endpoint.address, endpoint.gateway, listeners) == ("172.17.0.2", "172.17.0.1", [])
     container = connect_container(endpoint)
@@ -181,7 +189,7 @@ def test_containers_of_one_bridge_reach_each_other(networks: Networks) -> None:
     """The bridge is a switch: neighbours talk without the host's routing."""
     namespaces = []
     for number in (1, 2):
-        endpoint, _ = networks.allocate_endpoint(record_of(number))
+        endpoint, _ = place(networks, record_of(number))
         assert endpoint is not None
         namespaces.append(connect_container(endpoint))
     with bound(namespaces[0], "172.17.0.2", 80) as server, connected(namespaces[1], "172.17.0.2", 80):
@@ -194,7 +202,7 @@ def test_containers_of_one_bridge_reach_each_other(networks: Networks) -> None:
 
 def test_container_speaks_to_the_world_with_the_hosts_address(world: World, networks: Networks) -> None:
     """Masquerade: nobody outside has a route to 172.17.0.0/16, so the answer must go to the host."""
-    endpoint, _ = networks.allocate_endpoint(record_of(1))
+    endpoint, _ = place(networks, record_of(1))
     assert endpoint is not None
     container = connect_container(endpoint)
     with bound(world.outside, OUTSIDE, 80) as server, connected(container, OUTSIDE, 80) as client:
@@ -208,7 +216,7 @@ def test_container_speaks_to_the_world_with_the_hosts_address(world: World, netw
 
 def test_published_port_is_reached_from_outside_with_the_clients_own_address(world: World, networks: Networks) -> None:
     """The filter rewrites the destination only; the container sees who is asking (CVE-2021-20199 was the opposite)."""
-    endpoint, listeners = networks.allocate_endpoint(record_of(1, port_bindings={"80/tcp": (PortBinding(host_port="8080"),)}))
+    endpoint, listeners = place(networks, record_of(1, port_bindings={"80/tcp": (PortBinding(host_port="8080"),)}))
     assert endpoint is not None
     assert [(p.host_ip, p.host_port) for p in endpoint.ports] == [("0.0.0.0", 8080), ("::", 8080)]
     container = connect_container(endpoint)
@@ -225,7 +233,7 @@ def test_published_port_is_reached_from_outside_with_the_clients_own_address(wor
 
 def test_only_published_ports_let_packets_in(world: World, networks: Networks) -> None:
     """A neighbour that routes the bridge's subnet by hand gets nowhere; through the published port it does."""
-    endpoint, listeners = networks.allocate_endpoint(record_of(1, port_bindings={"53/udp": (PortBinding(host_port="5353"),)}))
+    endpoint, listeners = place(networks, record_of(1, port_bindings={"53/udp": (PortBinding(host_port="5353"),)}))
     assert endpoint is not None
     container = connect_container(endpoint)
     with inside(world.outside), netlink.open_route_socket() as route:
@@ -245,17 +253,17 @@ def test_only_published_ports_let_packets_in(world: World, networks: Networks) -
 def test_port_that_is_taken_is_refused_in_dockers_words_and_nothing_is_kept(networks: Networks) -> None:
     """The same port of another container, or of any other program: the kernel is asked by binding it."""
     wish = {"80/tcp": (PortBinding(host_port="8080"),)}
-    endpoint, listeners = networks.allocate_endpoint(record_of(1, port_bindings=wish))
+    endpoint, listeners = place(networks, record_of(1, port_bindings=wish))
     assert endpoint is not None
     text = r"driver failed programming external connectivity on endpoint c2 \([0-9a-f]{64}\): Bind for 0.0.0.0:8080 failed: port is already allocated"
     with pytest.raises(PortUnavailable, match=text):
-        networks.allocate_endpoint(record_of(2, port_bindings=wish))
-    networks.release_endpoint(endpoint)
+        place(networks, record_of(2, port_bindings=wish))
+    networks.release((endpoint,))
     with pytest.raises(PortUnavailable, match=r"failed to bind host port for 0\.0\.0\.0:8080:172\.17\.0\.2:80/tcp: address already in use"):
-        networks.allocate_endpoint(record_of(2, port_bindings=wish))
+        place(networks, record_of(2, port_bindings=wish))
     for listener in listeners:
         listener.close()
-    again, listeners = networks.allocate_endpoint(record_of(2, port_bindings=wish))
+    again, listeners = place(networks, record_of(2, port_bindings=wish))
     assert again is not None
     assert again.address == "172.17.0.2"
     for listener in listeners:
@@ -265,17 +273,18 @@ def test_port_that_is_taken_is_refused_in_dockers_words_and_nothing_is_kept(netw
 def test_next_server_finds_the_network_of_running_containers(world: World, networks: Networks) -> None:
     """Subnet, addresses and ports in use come back from the records and the kernel; a stale table is replaced."""
     record = record_of(1, port_bindings={"80/tcp": (PortBinding(host_port="8080"),)})
-    endpoint, listeners = networks.allocate_endpoint(record)
+    endpoint, listeners = place(networks, record)
+    assert endpoint is not None
     networks.close()
-    running = replace(record, endpoint=endpoint, state=State(status=Status.RUNNING, pid=1))
+    running = replace(record, endpoints=(endpoint,), state=State(status=Status.RUNNING, pid=1))
     following = Networks(DATA_ROOT)
     following.restore((running,))
-    other, _ = following.allocate_endpoint(record_of(2))
+    other, _ = place(following, record_of(2))
     assert other is not None
     assert other.address == "172.17.0.3"
     with pytest.raises(PortUnavailable, match="already allocated"):
-        following.allocate_endpoint(record_of(3, port_bindings=record.host_config.port_bindings))
-    (bridge,) = (n for n in following.list_networks() if n.name == "bridge")
+        place(following, record_of(3, port_bindings=record.host_config.port_bindings))
+    bridge = following.require("bridge")
     assert sorted(m.ipv4_address for m in bridge.containers.values()) == ["172.17.0.2/16", "172.17.0.3/16"]
     following.close()
     for listener in listeners:
@@ -286,13 +295,13 @@ def test_server_without_containers_leaves_nothing_behind(networks: Networks) -> 
     """Not at its clean end, and not after a crash: the next one removes what it finds."""
     with netlink.open_route_socket() as route:
         before = [link.name for link in netlink.list_links(route)]
-        endpoint, _ = networks.allocate_endpoint(record_of(1))
+        endpoint, _ = place(networks, record_of(1))
         assert endpoint is not None
-        networks.release_endpoint(endpoint)
+        networks.release((endpoint,))
         networks.close()
         assert [link.name for link in netlink.list_links(route)] == before
         crashed = Networks(DATA_ROOT)
-        crashed.allocate_endpoint(record_of(1))
+        place(crashed, record_of(1))
         assert netlink.find_link(route, BRIDGE_NAME) is not None
         following = Networks(DATA_ROOT)
         following.restore(())
@@ -304,12 +313,12 @@ def test_server_without_containers_leaves_nothing_behind(networks: Networks) -> 
 def test_two_servers_have_bridges_and_subnets_of_their_own(networks: Networks) -> None:
     """Separate data roots run side by side and do not see each other's containers."""
     other = Networks(Path("/nowhere/another"))
-    one, two = (n.allocate_endpoint(record_of(1))[0] for n in (networks, other))
+    one, two = (place(n, record_of(1))[0] for n in (networks, other))
     assert one is not None
     assert two is not None
     assert (one.gateway, two.gateway) == ("172.17.0.1", "172.18.0.1")
     assert one.bridge != two.bridge
-    other.release_endpoint(two)
+    other.release((two,))
     other.close()
 
 
@@ -325,7 +334,7 @@ def words_of(ruleset: str) -> list[str]:
 @pytest.mark.skipif(shutil.which("nft") is None, reason="needs nft: apt-get install nftables")
 def test_kernel_lists_the_rules_as_we_print_them(world: World) -> None:
     """`render_nft` says what the kernel has: nft, which knows nothing of us, reads the same table back."""
-    bridge = plan_bridge("br-test", ())
+    bridge = adopt_bridge("br-test", "172.17.0.0/16")
     forwards = [
         Forward(protocol=protocol, host_ip=host_ip, host_port=port, container_ip="172.17.0.2", container_port=port)
         for port, (protocol, host_ip) in enumerate([("tcp", ""), ("udp", HOST), ("tcp", "127.0.0.1"), ("sctp", "0.0.0.0"), ("udp", "0.0.0.0")], 1000)
@@ -339,7 +348,7 @@ def test_kernel_lists_the_rules_as_we_print_them(world: World) -> None:
 
 def test_table_is_replaced_whole_or_not_at_all(world: World) -> None:
     """One wrong rule rolls the transaction back: the old table stands, and the error names the table."""
-    good = plan_table("br-test", (plan_bridge("br-test", ()),), ())
+    good = plan_table("br-test", (adopt_bridge("br-test", "172.17.0.0/16"),), ())
     bad = Table(name="br-test", chains=(Chain(name="c", rules=(Rule(statements=(Jump("no such chain"),)),)),))
     with netlink.open_netfilter_socket() as netfilter:
         apply_table(netfilter, good)
@@ -376,7 +385,7 @@ def test_link_without_ipv6_comes_up_without_an_address_of_its_own(world: World) 
 def test_client_on_the_host_is_served_by_the_proxy(world: World, networks: Networks, family: int, address: str) -> None:
     """127.0.0.1 and IPv6 are left to the proxy: the filter cannot send them into an IPv4 bridge."""
     wish = {"80/tcp": (PortBinding(host_port="8080"),)}
-    endpoint, listeners = networks.allocate_endpoint(record_of(1, port_bindings=wish))
+    endpoint, listeners = place(networks, record_of(1, port_bindings=wish))
     assert endpoint is not None
     container = connect_container(endpoint)
     watch = selectors.DefaultSelector()
@@ -411,16 +420,16 @@ def test_host_without_packet_filter_runs_containers_with_a_warning(
     def refuse() -> socket.socket:
         raise OSError(EPROTONOSUPPORT, os.strerror(EPROTONOSUPPORT))
 
-    monkeypatch.setattr("minidocker.engine.networks.open_netfilter_socket", refuse)
+    monkeypatch.setattr("minidocker.network.fabric.open_netfilter_socket", refuse)
     wish = {"80/tcp": (PortBinding(host_port="8080"),)}
-    endpoint, listeners = networks.allocate_endpoint(record_of(1, port_bindings=wish))
+    endpoint, listeners = place(networks, record_of(1, port_bindings=wish))
     assert endpoint is not None
     assert endpoint.address == "172.17.0.2"
     assert len(listeners) == 2
     (warning,) = networks.warnings
     assert "Protocol not supported" in warning
     assert "through the proxy only" in warning
-    networks.release_endpoint(endpoint)
+    networks.release((endpoint,))
     for listener in listeners:
         listener.close()
 
@@ -429,7 +438,7 @@ def test_ephemeral_ports_differ_and_skip_what_others_listen_on(world: World, net
     """`-p 80` takes a dynamic port that really is free, the same one in both families."""
     with bound(world.host, "0.0.0.0", 49154):
         wish = {"80/tcp": (), "81/tcp": ()}
-        endpoint, listeners = networks.allocate_endpoint(record_of(1, port_bindings=wish))
+        endpoint, listeners = place(networks, record_of(1, port_bindings=wish))
     assert endpoint is not None
     assert [(p.container_port, p.host_port) for p in endpoint.ports] == [(80, 49153), (80, 49153), (81, 49155), (81, 49155)]
     for listener in listeners:
@@ -444,35 +453,35 @@ def test_bridge_without_the_rights_is_refused_with_a_way_out(world: World, netwo
 
     monkeypatch.setattr(netlink, "create_bridge", refuse)
     with pytest.raises(HostError, match="make bridge") as caught:
-        networks.allocate_endpoint(record_of(1))
+        place(networks, record_of(1))
     assert "--network none" in caught.value.hint
 
 
 def test_address_is_given_out_again_when_its_cable_is_gone(networks: Networks) -> None:
     """A container with `--network container:X` lives on in X's namespace: X's address must not get a second owner."""
-    first, _ = networks.allocate_endpoint(record_of(1))
+    first, _ = place(networks, record_of(1))
     assert first is not None
     shared = connect_container(first)
-    networks.release_endpoint(first)
-    second, _ = networks.allocate_endpoint(record_of(2))
+    networks.release((first,))
+    second, _ = place(networks, record_of(2))
     assert second is not None
     assert second.address == "172.17.0.3"
     os.close(shared)
     with netlink.open_route_socket() as route:
         netlink.delete_link(route, first.host_link)
-    third, _ = networks.allocate_endpoint(record_of(3))
+    third, _ = place(networks, record_of(3))
     assert third is not None
     assert third.address == "172.17.0.2"
 
 
 def test_next_server_removes_cables_that_nobody_owns(networks: Networks) -> None:
     """A server that was killed between making a pair and writing it down leaves one; the containers' own stay."""
-    owned, lost = (networks.allocate_endpoint(record_of(number))[0] for number in (1, 2))
+    owned, lost = (place(networks, record_of(number))[0] for number in (1, 2))
     assert owned is not None
     assert lost is not None
     namespaces = [connect_container(endpoint) for endpoint in (owned, lost)]
     following = Networks(DATA_ROOT)
-    following.restore((replace(record_of(1), endpoint=owned, state=State(status=Status.RUNNING, pid=1)),))
+    following.restore((replace(record_of(1), endpoints=(owned,), state=State(status=Status.RUNNING, pid=1)),))
     with netlink.open_route_socket() as route:
         assert netlink.find_link(route, owned.host_link) is not None
         assert netlink.find_link(route, lost.host_link) is None
@@ -491,3 +500,22 @@ def test_link_of_another_kind_with_the_bridges_name_is_left_alone(networks: Netw
         following.restore(())
         following.close()
         assert netlink.find_link(route, BRIDGE_NAME) is not None
+
+
+def test_networks_come_back_from_disk(world: World, tmp_path: Path) -> None:
+    """A record is written whole before anybody hears of the network; a file of another version is left alone."""
+    first = Networks(tmp_path)
+    made = first.create(NetworkRequest(name="web", labels={"a": "b"}, ipam=SUBNET), created="2026-01-01T00:00:00Z")
+    first.close()
+    (tmp_path / "networks" / "broken.json").write_text("{")
+    again = Networks(tmp_path)
+    assert again.require("web") == again.require(made.id[:8]) == made
+    with pytest.raises(Conflict, match="network with name web already exists"):
+        again.create(NetworkRequest(name="web", ipam=Ipam(config=(IpamConfig(subnet="10.8.0.0/24"),))), created="")
+    with pytest.raises(Forbidden, match="Pool overlaps"):
+        again.create(NetworkRequest(name="db", ipam=SUBNET), created="")
+    assert again.remove("web") == made
+    assert Networks(tmp_path).resolve("web") == "web"
+    with pytest.raises(Forbidden, match="bridge is a pre-defined network and cannot be removed"):
+        again.remove("bridge")
+    again.close()

@@ -409,7 +409,7 @@ BAD_REQUESTS = {
     "unknown-network": (["--network", "nowhere", "toolbox", "true"], "network nowhere not found"),
     "unknown-container-to-join": (["--network", "container:nobody", "toolbox", "true"], "No such container: nobody"),
     "gpus": (["--gpus", "all", "toolbox", "true"], "could not select device driver"),
-    "legacy-link": (["--link", "other", "toolbox", "true"], "--link"),
+    "legacy-link": (["--link", "other", "toolbox", "true"], "could not get container for other"),
     "broken-seccomp-profile": (["--security-opt", "seccomp={", "toolbox", "true"], "seccomp"),
     "no-seccomp-file": (["--security-opt", "seccomp=/no/such", "toolbox", "true"], "/no/such"),
 }

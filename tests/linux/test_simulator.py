@@ -17,18 +17,20 @@ import os
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from minidocker.cli.client import Client
 from minidocker.cli.flags import parse_flags
 from minidocker.cli.run_body import Surroundings, build_create_body
 from minidocker.cli.run_flags import CREATE_FLAGS
-from minidocker.codec.mountinfo import MountInfo, parse_mountinfo
+from minidocker.codec.mountinfo import parse_mountinfo
 from minidocker.container.plan import MASKED_PATHS, READONLY_PATHS
 from minidocker.container.user import resolve_user
 from minidocker.kernel import netlink
@@ -43,6 +45,7 @@ from minidocker.simulator.processes import read_sysctls
 from minidocker.simulator.views import list_devices, list_mounts, render_cgroup, render_limits, render_status
 from minidocker.spec.record import read_record
 from tests.linux.conftest import Server
+from tests.linux.mount_tables import canonical
 from tests.linux.pairwise import Row, choose_rows
 
 pytestmark = pytest.mark.requires("root")
@@ -75,8 +78,14 @@ IMPOSSIBLE = (
 )
 """Pairs that the engine refuses, or that would change the host."""
 
-ROWS = choose_rows(FACTORS, lambda row: not any(pair.items() <= row.items() for pair, _ in IMPOSSIBLE))
-MASKED_OPTIONS = re.compile(r"^(uuid|xino|index|metacopy|redirect_dir|nfs_export)=|^(inode64|inode32|userxattr|volatile|nouserxattr|memory_.*|nsdelegate|favordynmods)$")
+
+
+def is_possible(row: Row) -> bool:
+    """Return whether the engine makes this container."""
+    return not any(pair.items() <= row.items() for pair, _ in IMPOSSIBLE)
+
+
+ROWS = choose_rows(FACTORS, is_possible)
 
 STATUS_FIELDS = (
     "Umask", "Uid", "Gid", "Groups", "NSpid", "NSsid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp",
@@ -143,10 +152,12 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def machine(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+def machine(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """The server of the session, with a directory for bind mounts."""
     server.run("run", "--rm", "toolbox", "true")  # makes the image and the bridge
-    return Machine(server, tmp_path_factory.mktemp("bound"))
+    asked = Machine(server, tmp_path_factory.mktemp("bound"))
+    yield asked
+    asked.client.close()
 
 
 def observe_machine(server: Server) -> Facts:
@@ -210,22 +221,6 @@ def simulate_on(facts: Facts, steps: tuple[Step, ...], image: Mapping[str, Node]
 def compare_mounts(linux: Linux, pid: int, text: str) -> None:
     """Both tables have the same mounts in the same order, with the same parents, file systems and peers."""
     assert canonical(parse_mountinfo(text)) == canonical(list_mounts(linux, pid))
-
-
-def canonical(table: tuple[MountInfo, ...]) -> list[tuple[object, ...]]:
-    """Return a table in which ids are replaced by the order in which they first appear."""
-    numbers: dict[tuple[str, object], int] = {}
-
-    def rank(kind: str, value: object) -> int:
-        return numbers.setdefault((kind, value), len([k for k in numbers if k[0] == kind]))
-
-    rows: list[tuple[object, ...]] = []
-    for m in table:
-        groups = tuple(f"{word.partition(':')[0]}:{rank('group', word.partition(':')[2])}" for word in m.propagation)
-        parent = next((other.mount_point for other in table if other.mount_id == m.parent_id), "")
-        options = tuple(sorted(word for word in m.super_options if not MASKED_OPTIONS.match(word)))
-        rows.append((m.mount_point, parent, m.fstype, m.source, rank("device", m.device), m.root, m.options, groups, options))
-    return rows
 
 
 def compare_status(linux: Linux, pid: int, text: str, *, sees_host: bool) -> None:
@@ -327,4 +322,11 @@ def options_of(row: Row) -> str:
 @pytest.mark.parametrize("row", ROWS, ids=[f"row{n}" for n in range(len(ROWS))])
 def test_container_looks_the_same_in_the_model(machine: Machine, row: Row) -> None:
     """Whatever two options are combined, the model ends in the state of the kernel: what it teaches is true."""
+    compare(machine, options_of(row), sees_host=row["pid"] == "host", own_network=row["network"] != "host")
+
+
+@settings(max_examples=max(1, settings().max_examples // 50), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(row=st.fixed_dictionaries({factor: st.sampled_from(values) for factor, values in FACTORS.items()}).filter(is_possible))
+def test_any_container_looks_the_same_in_the_model(machine: Machine, row: Row) -> None:
+    """Three options and more at once: two rows on CI, a hundred in the profile `deep`."""
     compare(machine, options_of(row), sees_host=row["pid"] == "host", own_network=row["network"] != "host")

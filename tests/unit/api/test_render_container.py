@@ -32,9 +32,12 @@ RECORD = ContainerRecord(
     layers=("base", "top"),
     mounts=(MountPoint(type="volume", source="/v/_data", destination="/data", name="v", driver="local", mode="z"),),
     state=RUNNING,
-    endpoint=NetworkEndpoint(
-        network="bridge", network_id="n1", endpoint_id="e1", gateway="172.17.0.1", address="172.17.0.2", prefix_length=16,
-        mac_address="02:42:ac:11:00:02", ports=(PublishedPort(container_port=80, protocol="tcp", host_ip="", host_port=8080),),
+    endpoints=(
+        NetworkEndpoint(
+            network="bridge", network_id="n1", endpoint_id="e1", gateway="172.17.0.1", address="172.17.0.2", prefix_length=16,
+            mac_address="02:42:ac:11:00:02",
+            ports=(PublishedPort(container_port=80, protocol="tcp", host_ip="", host_port=8080),),
+        ),
     ),
 )  # fmt: skip
 
@@ -96,7 +99,7 @@ def test_summary_has_sizes_only_when_they_were_measured() -> None:
 
 def test_summary_of_a_container_that_ended_has_no_ports() -> None:
     """Ports and address are given back when it ends; the network keeps its name."""
-    ended = replace(RECORD, state=replace(RUNNING, status=Status.EXITED), endpoint=None)
+    ended = replace(RECORD, state=replace(RUNNING, status=Status.EXITED), endpoints=())
     summary = render_container_summary(ended, now=NOW)
     assert summary["Ports"] == []
     settings = summary["NetworkSettings"]

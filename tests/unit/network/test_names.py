@@ -20,7 +20,7 @@ WELL_KNOWN_LINES = 6
 )
 def test_hosts_end_with_the_container_itself(hostname: str, domainname: str, expected: str) -> None:
     """The full name first, which is what `hostname -f` gives; then the short one."""
-    text = render_hosts(hostname=hostname, domainname=domainname, address="172.17.0.2")
+    text = render_hosts(hostname=hostname, domainname=domainname, addresses=["172.17.0.2"])
     assert text.splitlines()[-1] == expected
     assert text.startswith("127.0.0.1\tlocalhost\n")
 
@@ -28,7 +28,7 @@ def test_hosts_end_with_the_container_itself(hostname: str, domainname: str, exp
 def test_extra_hosts_stand_between_the_well_known_and_the_own_name() -> None:
     """Resolv takes the first line that matches: an extra host may not be shadowed by the container's own name."""
     extra = ("db:10.0.0.1", "six=[::1]", "gw:host-gateway")
-    text = render_hosts(hostname="web", address="172.17.0.2", extra_hosts=extra, gateway="172.17.0.1")
+    text = render_hosts(hostname="web", addresses=["172.17.0.2"], extra_hosts=extra, gateway="172.17.0.1")
     assert text.splitlines()[WELL_KNOWN_LINES:] == ["10.0.0.1\tdb", "::1\tsix", "172.17.0.1\tgw", "172.17.0.2\tweb"]
 
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidocker.codec.nftables import render_nft
-from minidocker.network.bridge import Bridge, plan_bridge
+from minidocker.network.bridge import Bridge, adopt_bridge
 from minidocker.network.rules import Forward, plan_elements, plan_table
 
-BRIDGE = plan_bridge("minidocker0", ())
+BRIDGE = adopt_bridge("minidocker0", "172.17.0.0/16")
 OTHER = Bridge(name="br-other", subnet="10.0.0.0/24", gateway="10.0.0.1", internal=True, icc=False)
 FORWARDS = st.builds(
     Forward,

@@ -9,7 +9,7 @@ import pytest
 from minidocker.codec.rtnetlink import Route
 from minidocker.kernel.flags import Clone
 from minidocker.simulator.linux import Linux
-from minidocker.simulator.network import LOCAL, MAIN, add_address, add_route, create_veth, find_route, set_link_up
+from minidocker.simulator.network import LOCAL, MAIN, add_address, add_route, create_veth, find_link, find_route, remove_link, set_link_up
 from minidocker.simulator.processes import fork, unshare
 from tests.unit.simulator.small import start
 
@@ -88,3 +88,14 @@ def test_link_that_is_missing_or_taken_is_refused() -> None:
         create_veth(linux, outside, host_name="veth0", peer_name="eth1", peer_pid=inside, bridge="minidocker0", mac_address="")
     with pytest.raises(FileExistsError):
         add_address(add_address(linux, inside, "eth0", "10.0.0.1/8"), inside, "eth0", "10.0.0.1/8")
+
+
+def test_cable_goes_with_everything_that_hung_on_it() -> None:
+    """Both ends, the address and its routes; what is left inside is `lo`, and the bridge outside."""
+    linux, outside, inside = connected()
+    linux = add_route(set_link_up(add_address(linux, inside, "eth0", "172.17.0.2/16"), inside, "eth0"), inside, gateway="172.17.0.1")
+    linux = remove_link(linux, outside, "veth0")
+    _, net = linux.net_of(inside)
+    assert ([link.name for link in net.links], net.addresses, net.routes) == (["lo"], (), ())
+    with pytest.raises(OSError, match="no such link"):
+        find_link(linux.net_of(outside)[1], "veth0")

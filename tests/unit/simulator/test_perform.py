@@ -15,7 +15,7 @@ from minidocker.cli.simulate import find_identity
 from minidocker.kernel.flags import Clone, Rlimit
 from minidocker.kernel.steps import (
     Actor, BindDevice, DropCapabilities, ForkInit, Join, LoadSeccomp, MakeDevice, MaskPath, Mount, PivotRoot,
-    PopulateVolume, SetRlimit, SetUser, Step, Unshare,
+    PopulateVolume, RemoveLink, ServeNames, SetRlimit, SetUser, Step, Unshare,
 )  # fmt: skip
 from minidocker.simulator.files import exists, resolve
 from minidocker.simulator.linux import Linux
@@ -76,7 +76,7 @@ def test_every_valid_configuration_can_be_simulated(host: dict[str, Json], user:
 
 EXTRA = (
     Join(pid=0, namespaces=Clone.NEWUTS, actor=Actor.INIT), BindDevice(host_path="/dev/null", path="/dev/bound"),
-    PopulateVolume(path="/etc", volume="/srv"),
+    PopulateVolume(path="/etc", volume="/srv"), ServeNames(), RemoveLink(link="veth0123456"),
 )  # fmt: skip
 """Steps that a plan on the example machine has no use for."""
 
