@@ -30,7 +30,10 @@ from minidocker.kernel.flags import Clone
 from minidocker.kernel.namespaces import unshare
 from minidocker.kernel.netlink import open_route_socket, set_loopback_up
 
-__all__ = ["IMAGE", "PYTHON", "Engine", "Missing", "make_image_tar", "start_dockerd", "start_minidocker", "start_podman", "start_runc"]
+__all__ = [
+    "IMAGE", "PYTHON", "Engine", "Missing", "enter_new_network", "make_image_tar", "require_program", "start_dockerd", "start_minidocker",
+    "start_podman", "start_runc", "wait_for_socket",
+]  # fmt: skip
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
@@ -93,7 +96,7 @@ def read_output(command: Sequence[str]) -> str:
     return result.stdout
 
 
-def _enter_new_network() -> None:
+def enter_new_network() -> None:
     """Leave the network for one with only `lo`. Runs in a child, before it becomes an engine."""
     unshare(Clone.NEWNET)
     with open_route_socket() as route:
@@ -105,7 +108,7 @@ def _run_apart(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[b
     """Run *command* in a new network namespace until the block ends."""
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=_enter_new_network
+            command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=enter_new_network
         )
     try:
         yield process
@@ -126,7 +129,7 @@ def _start_server(name: str, server: Sequence[str], client: Sequence[str], direc
     places = ("--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec", "--pidfile", f"{directory}/pid")
     command = (*client, "-H", f"unix://{path}")
     with _run_apart((*server, "-H", f"unix://{path}", *places), log) as process:
-        _wait_for_socket(path, process, log)
+        wait_for_socket(path, process, log)
         read_output((*command, "import", str(image_tar), IMAGE))
         version = read_output((*command, "version", "--format", "{{.Server.Version}}")).strip()
         yield Engine(name=name, version=version, command=command, socket_path=path, process_id=process.pid)
@@ -135,7 +138,12 @@ def _start_server(name: str, server: Sequence[str], client: Sequence[str], direc
             read_output((*command, "rm", "-f", *names))
 
 
-def _wait_for_socket(path: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_socket(path: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a server accepts connections.
+
+    Raises:
+        Missing: it ended, or does not in time.
+    """
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket(socket.AF_UNIX) as probe:

@@ -8,10 +8,10 @@ what the tag leads to is always whole. Texts are Docker's. Chapter 8.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from minidocker.engine.images import publish_image_event, require_image
@@ -84,20 +84,21 @@ def _push_one(engine: PullEngine, crew: Crew, session: RepositorySession, name: 
     with engine.images.ingest() as ingest:
         for digest in (image.id, image.manifest_digest, *(layer.digest for layer in image.manifest.layers)):
             ingest.claim(digest)  # nothing of it may be removed on the way
-        shorts = [diff_id.partition(":")[2][:12] for diff_id in image.config.rootfs.diff_ids]
+        shorts = [_short(diff_id) for diff_id in image.config.rootfs.diff_ids]
         for short in shorts:
             crew.say("Preparing", short)
+        sources = _mount_sources(engine, image, name)
+        session.extra_scopes = tuple(f"repository:{source}:pull" for source in sources)
+        ready: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
+        uploads = min(MAX_UPLOADS, len(shorts))
         pushed: list[ImageRecord] = []
-        crew.start(lambda: pushed.append(_compress_layers(engine, crew, ingest, image, shorts)), name="compress")
+        for short in shorts[MAX_UPLOADS:]:
+            crew.say("Waiting", short)
+        crew.start(lambda: pushed.append(_compress_layers(engine, crew, ingest, image, ready, uploads)), name="compress")
+        for _ in range(uploads):
+            crew.start(lambda: _upload_all(engine, crew, session, sources, ready), name="upload")
         yield from crew.lines()
         image = pushed[0]
-        session.extra_scopes = tuple(f"repository:{source}:pull" for source in _mount_sources(engine, image, name))
-        waiting = deque(dict(zip((layer.digest for layer in image.manifest.layers), shorts, strict=True)).items())
-        for _, short in list(waiting)[MAX_UPLOADS:]:
-            crew.say("Waiting", short)
-        for _ in range(min(MAX_UPLOADS, len(waiting))):
-            crew.start(lambda: _upload_all(engine, crew, session, name, image, waiting), name="upload")
-        yield from crew.lines()
         crew.start(lambda: _finish(engine, crew, session, name, image), name="manifest")
         yield from crew.lines()
     engine.images.tag(image.id, Reference(name.domain, name.path, digest=image.manifest_digest))
@@ -107,16 +108,19 @@ def _push_one(engine: PullEngine, crew: Crew, session: RepositorySession, name: 
 
 
 def _upload_all(
-    engine: PullEngine, crew: Crew, session: RepositorySession, name: Reference, image: ImageRecord, waiting: deque[tuple[str, str]]
+    engine: PullEngine, crew: Crew, session: RepositorySession, sources: list[str], ready: SimpleQueue[tuple[str, str] | None]
 ) -> None:
-    """Send layers until none is left; runs in several threads."""
+    """Send the layers that are ready, until none comes any more; runs in several threads."""
     while True:
         try:
-            digest, short = waiting.popleft()
-        except IndexError:
+            layer = ready.get(timeout=0.2)
+        except Empty:
+            crew.check()
+            continue
+        if layer is None:
             return
-        crew.check()
-        crew.say(_send_blob(engine, crew, session, digest, _mount_sources(engine, image, name), short), short)
+        digest, short = layer
+        crew.say(_send_blob(engine, crew, session, digest, sources, short), short)
 
 
 def _send_blob(
@@ -146,10 +150,10 @@ def _finish(engine: PullEngine, crew: Crew, session: RepositorySession, name: Re
 
 def _mount_sources(engine: PullEngine, image: ImageRecord, name: Reference) -> list[str]:
     """Return repositories of the same registry that have some of the layers, as far as is known here."""
-    ours = {layer.digest for layer in image.manifest.layers}
+    ours = set(image.config.rootfs.diff_ids)
     sources: dict[str, None] = {}
     for other in engine.images.all():
-        if ours.isdisjoint(layer.digest for layer in other.manifest.layers):
+        if ours.isdisjoint(other.config.rootfs.diff_ids):
             continue
         for known in other.names:
             if known.domain == name.domain and known.path != name.path and known.digest:
@@ -157,20 +161,28 @@ def _mount_sources(engine: PullEngine, image: ImageRecord, name: Reference) -> l
     return list(sources)[:MAX_MOUNT_SOURCES]
 
 
-def _compress_layers(engine: PullEngine, crew: Crew, ingest: Ingest, image: ImageRecord, shorts: list[str]) -> ImageRecord:
-    """Return the image with every layer in a form that registries hold; the store has it so from now on."""
-    if all(_is_compressed(layer) for layer in image.manifest.layers):
-        return image
+def _compress_layers(
+    engine: PullEngine, crew: Crew, ingest: Ingest, image: ImageRecord, ready: SimpleQueue[tuple[str, str] | None], uploads: int
+) -> ImageRecord:
+    """Hand each layer over as soon as it is compressed; return the image as the store has it from then on."""
     layers: list[Descriptor] = []
-    for layer, diff_id, short in zip(image.manifest.layers, image.config.rootfs.diff_ids, shorts, strict=True):
+    for layer, diff_id in zip(image.manifest.layers, image.config.rootfs.diff_ids, strict=True):
+        short = _short(diff_id)
         known = layer if _is_compressed(layer) else _find_compressed(engine, ingest, diff_id)
         layers.append(known or _compress(engine, crew, ingest, layer, short))
+        if layers[-1] not in layers[:-1]:
+            ready.put((layers[-1].digest, short))
+    for _ in range(uploads):
+        ready.put(None)
+    if tuple(layers) == image.manifest.layers:
+        return image
     manifest = replace(image.manifest, layers=tuple(layers), media_type=image.manifest.media_type or OCI_MANIFEST)
     config = engine.images.content.read_document(image.id)
-    try:
-        return engine.images.commit(ingest, config=config, layers=layers, manifest=render_json(render_record(manifest)))
-    finally:
-        crew.check()
+    return engine.images.commit(ingest, config=config, layers=layers, manifest=render_json(render_record(manifest)))
+
+
+def _short(diff_id: str) -> str:
+    return diff_id.partition(":")[2][:12]
 
 
 def _is_compressed(layer: Descriptor) -> bool:
