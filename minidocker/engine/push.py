@@ -8,6 +8,8 @@ what the tag leads to is always whole. Texts are Docker's. Chapter 8.
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -36,6 +38,8 @@ __all__ = ["push_image"]
 
 MAX_UPLOADS: Final = 5
 """Layers that are sent at the same time, as in Docker."""
+MAX_COMPRESSIONS: Final = 2
+"""Layers that are compressed at the same time, each on all processors: while one waits for the disk another goes on."""
 MAX_MOUNT_SOURCES: Final = 3
 """Repositories that are asked for a layer before it is sent."""
 
@@ -89,16 +93,15 @@ def _push_one(engine: PullEngine, crew: Crew, session: RepositorySession, name: 
             crew.say("Preparing", short)
         sources = _mount_sources(engine, image, name)
         session.extra_scopes = tuple(f"repository:{source}:pull" for source in sources)
-        ready: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
-        uploads = min(MAX_UPLOADS, len(shorts))
-        pushed: list[ImageRecord] = []
+        job = _Job(image)
         for short in shorts[MAX_UPLOADS:]:
             crew.say("Waiting", short)
-        crew.start(lambda: pushed.append(_compress_layers(engine, crew, ingest, image, ready, uploads)), name="compress")
-        for _ in range(uploads):
-            crew.start(lambda: _upload_all(engine, crew, session, sources, ready), name="upload")
+        for _ in range(MAX_COMPRESSIONS):
+            crew.start(lambda: _compress_all(engine, crew, ingest, job), name="compress")
+        for _ in range(job.uploads):
+            crew.start(lambda: _upload_all(engine, crew, session, sources, job), name="upload")
         yield from crew.lines()
-        image = pushed[0]
+        image = _keep_compressed(engine, ingest, job)
         crew.start(lambda: _finish(engine, crew, session, name, image), name="manifest")
         yield from crew.lines()
     engine.images.tag(image.id, Reference(name.domain, name.path, digest=image.manifest_digest))
@@ -107,13 +110,37 @@ def _push_one(engine: PullEngine, crew: Crew, session: RepositorySession, name: 
     publish_image_event(engine, "push", image, name=name.familiar)
 
 
-def _upload_all(
-    engine: PullEngine, crew: Crew, session: RepositorySession, sources: list[str], ready: SimpleQueue[tuple[str, str] | None]
-) -> None:
+class _Job:
+    """The layers of one push, between those who compress them and those who send them."""
+
+    def __init__(self, image: ImageRecord) -> None:
+        self.image = image
+        self.layers = list(image.manifest.layers)
+        """In the form in which they are sent, as far as that is known."""
+        self.uploads = min(MAX_UPLOADS, len(self.layers))
+        self.ready: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
+        self.waiting = deque(range(len(self.layers)))
+        self._lock = threading.Lock()
+        self._left = len(self.layers)
+        self._sent: set[str] = set()
+
+    def finish(self, number: int, layer: Descriptor) -> None:
+        """Hand a layer over to be sent; after the last one, the end."""
+        with self._lock:
+            self.layers[number] = layer
+            if layer.digest not in self._sent:
+                self._sent.add(layer.digest)
+                self.ready.put((layer.digest, _short(self.image.config.rootfs.diff_ids[number])))
+            self._left -= 1
+            for _ in range(0 if self._left else self.uploads):
+                self.ready.put(None)
+
+
+def _upload_all(engine: PullEngine, crew: Crew, session: RepositorySession, sources: list[str], job: _Job) -> None:
     """Send the layers that are ready, until none comes any more; runs in several threads."""
     while True:
         try:
-            layer = ready.get(timeout=0.2)
+            layer = job.ready.get(timeout=0.2)
         except Empty:
             crew.check()
             continue
@@ -161,22 +188,24 @@ def _mount_sources(engine: PullEngine, image: ImageRecord, name: Reference) -> l
     return list(sources)[:MAX_MOUNT_SOURCES]
 
 
-def _compress_layers(
-    engine: PullEngine, crew: Crew, ingest: Ingest, image: ImageRecord, ready: SimpleQueue[tuple[str, str] | None], uploads: int
-) -> ImageRecord:
-    """Hand each layer over as soon as it is compressed; return the image as the store has it from then on."""
-    layers: list[Descriptor] = []
-    for layer, diff_id in zip(image.manifest.layers, image.config.rootfs.diff_ids, strict=True):
-        short = _short(diff_id)
+def _compress_all(engine: PullEngine, crew: Crew, ingest: Ingest, job: _Job) -> None:
+    """Bring layers into the form in which registries hold them, until none is left; runs in several threads."""
+    while True:
+        try:
+            number = job.waiting.popleft()
+        except IndexError:
+            return
+        layer, diff_id = job.layers[number], job.image.config.rootfs.diff_ids[number]
         known = layer if _is_compressed(layer) else _find_compressed(engine, ingest, diff_id)
-        layers.append(known or _compress(engine, crew, ingest, layer, short))
-        if layers[-1] not in layers[:-1]:
-            ready.put((layers[-1].digest, short))
-    for _ in range(uploads):
-        ready.put(None)
-    if tuple(layers) == image.manifest.layers:
+        job.finish(number, known or _compress(engine, crew, ingest, layer, _short(diff_id)))
+
+
+def _keep_compressed(engine: PullEngine, ingest: Ingest, job: _Job) -> ImageRecord:
+    """Let the image have its layers as they were sent; return it."""
+    image, layers = job.image, tuple(job.layers)
+    if layers == image.manifest.layers:
         return image
-    manifest = replace(image.manifest, layers=tuple(layers), media_type=image.manifest.media_type or OCI_MANIFEST)
+    manifest = replace(image.manifest, layers=layers, media_type=image.manifest.media_type or OCI_MANIFEST)
     config = engine.images.content.read_document(image.id)
     return engine.images.commit(ingest, config=config, layers=layers, manifest=render_json(render_record(manifest)))
 

@@ -46,6 +46,7 @@ class Answer:
     def __init__(self, response: http.client.HTTPResponse, connection: http.client.HTTPConnection, url: str, transport: Transport) -> None:
         """Read from *response*; *connection* goes back to *transport* when the body was read."""
         self._response, self._connection, self._transport = response, connection, transport
+        self._is_given_back = False
         self.url = url
         """Where it came from in the end, after redirects."""
         self.status = response.status
@@ -83,6 +84,9 @@ class Answer:
 
     def close(self) -> None:
         """Be done with the answer, in whatever state; what little is left is read, so that the connection can be used again."""
+        if self._is_given_back:
+            return
+        self._is_given_back = True
         if not self._response.isclosed() and self._response.length is not None and self._response.length <= MAX_LEFT_BYTES:
             with suppress(OSError, http.client.HTTPException):  # then the connection is not used again
                 self._response.read()
@@ -201,6 +205,7 @@ class Transport:
             except BaseException:
                 connection.close()  # half of TLS is there
                 raise
+            connection.auto_open = 0  # it would connect again by itself, without our limits
             connection.sock.settimeout(self._stall_timeout_s)
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection

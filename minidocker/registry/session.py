@@ -214,7 +214,8 @@ class RepositorySession:
         was_known = self._challenge is not None
         self._challenge = challenge
         if challenge.scheme == "bearer":
-            self._tokens.drop(self._token_key(actions))
+            if was_known:  # what was sent has been refused
+                self._tokens.drop(self._token_key(actions))
             self._authorization(actions)
         elif was_known or not self._credentials.username:
             raise RegistryError("UNAUTHORIZED", _sentence(parse_errors(failure), "unauthorized: authentication required"), hint="log in")
@@ -309,7 +310,7 @@ class RepositorySession:
 
 def read_failure(answer: Answer, what: str) -> RegistryError:
     """Return the error that *answer* is; a proxy's page in HTML becomes its status."""
-    errors = parse_errors(answer.read(MAX_ERROR_BYTES) if answer.headers.get("content-length") != "0" else b"")
+    errors = parse_errors(answer.read(MAX_ERROR_BYTES))
     code = errors[0][0] if errors else {401: "UNAUTHORIZED", 403: "DENIED", 404: "NOT_FOUND"}.get(answer.status, "UNKNOWN")
     return RegistryError(code, _sentence(errors, f"{what}: the registry answered with status {answer.status}"), status=answer.status)
 
