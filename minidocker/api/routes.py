@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from minidocker.api import container_streams, containers, disk_usage, distribution, exec, files, images, networks, system, teaching, volumes
+from minidocker.api import build, container_streams, containers, disk_usage, distribution, exec, files, images, networks, system, teaching, volumes
 from minidocker.api.request import Request
 from minidocker.api.response import Response, json_response
 from minidocker.api.router import Handler, Route
@@ -54,8 +54,7 @@ _SWARM_PATHS: Final = (
 
 _UNSERVED_PATHS: Final = (
     "GET /containers/{id}/attach/ws",
-    "POST /build", "POST /build/prune",
-    "POST /build/cancel", "POST /session", "POST /grpc",
+    "POST /session", "POST /grpc",
     "PUT /volumes/{name}", "GET /plugins/privileges", "POST /plugins/pull",
     "POST /plugins/create", "DELETE /plugins/{name...}",
 )  # fmt: skip
@@ -76,6 +75,7 @@ ROUTES: Final = (
     *files.ROUTES,
     *distribution.ROUTES,
     *images.ROUTES,
+    *build.ROUTES,
     *volumes.ROUTES,
     *networks.ROUTES,
     Route(method="GET", pattern="/plugins", handler=list_plugins),

@@ -65,7 +65,7 @@ def _progress_chunks(objects: Iterator[Json], source: Iterator[Json]) -> Iterato
         for item in objects:
             yield json_line(item)
     except MinidockerError as error:
-        yield error_line(error.message, hint=error.hint)
+        yield error_line(error.message, code=getattr(error, "code", 0), hint=error.hint)
     except OSError as error:
         yield error_line(f"the stream broke off: {error}")
     finally:

@@ -23,6 +23,7 @@ class Entry:
 
 
 GROUPS = {
+    "builder": "Manage builds",
     "container": "Manage containers",
     "image": "Manage images",
     "manifest": "Manage image manifests and manifest lists",
@@ -37,6 +38,7 @@ GROUPS = {
 ENTRIES = (
     Entry("run", "RUN", "Create and run a new container from an image", "container run", "run"),
     Entry("execute", "EXEC", "Execute a command in a running container", "container exec", "exec"),
+    Entry("build", "BUILD", "Build an image from a Dockerfile", "image build", "build", "builder build"),
     Entry("containers", "PS", "List containers", "container ls", "container list", "container ps", "ps"),
     Entry("pull", "PULL", "Download an image from a registry", "image pull", "pull"),
     Entry("push", "PUSH", "Upload an image to a registry", "image push", "push"),
@@ -78,6 +80,7 @@ ENTRIES = (
     Entry("inspect", "IMAGE_INSPECT", "Display detailed information on one or more images", "image inspect"),
     Entry("inspect", "VOLUME_INSPECT", "Display detailed information on one or more volumes", "volume inspect"),
     Entry("inspect", "NETWORK_INSPECT", "Display detailed information on one or more networks", "network inspect"),
+    Entry("build", "BUILDER_PRUNE", "Remove build cache", "builder prune"),
     Entry("prune", "CONTAINER_PRUNE", "Remove all stopped containers", "container prune"),
     Entry("prune", "IMAGE_PRUNE", "Remove unused images", "image prune"),
     Entry("prune", "NETWORK_PRUNE", "Remove all unused networks", "network prune"),

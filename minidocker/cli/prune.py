@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from minidocker.cli.session import Session
     from minidocker.spec.record import Json
 
-__all__ = ["CONTAINER_PRUNE", "IMAGE_PRUNE", "NETWORK_PRUNE", "VOLUME_PRUNE"]
+__all__ = ["CONTAINER_PRUNE", "IMAGE_PRUNE", "NETWORK_PRUNE", "VOLUME_PRUNE", "confirm"]
 
 
-def _confirm(options: Options, what: str) -> bool:
+def confirm(options: Options, what: str) -> bool:
     """Whether the person wants it; `--force` says so in advance."""
     if options.switch("force"):
         return True
@@ -31,7 +31,7 @@ def _confirm(options: Options, what: str) -> bool:
 
 def _prune(session: Session, options: Options, kind: str, what: str, filters: Sequence[str] = ()) -> Json:
     """Return the server's report, or nothing if the person said no."""
-    if not _confirm(options, what):
+    if not confirm(options, what):
         return None
     texts = [*options.texts("filter"), *filters]
     return session.client().post(f"/{kind}/prune", {"filters": parse_filters(texts)} if texts else None)

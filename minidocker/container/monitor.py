@@ -403,7 +403,9 @@ class _Monitor:
         return 0
 
     def _keep(self, exited: Exited) -> None:
-        """Write the exit file: temporary name, synced, renamed."""
+        """Write the exit file, if there is to be one: temporary name, synced, renamed."""
+        if not self._launch.exit_path:  # a step of a build: without its server it has no meaning
+            return
         with suppress(OSError):  # a full disk: the server that is listening still gets the message
             temporary = self._launch.exit_path + ".new"
             with open(temporary, "w", encoding="utf-8") as file:

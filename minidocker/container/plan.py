@@ -262,6 +262,12 @@ def _plan_user_mount(mount: MountPoint) -> Iterator[Step]:
             data=mount.options, create="dir", why="--tmpfs: memory, gone with the container",
         )  # fmt: skip
         return
+    if mount.type == "overlay":
+        yield Mount(
+            source="overlay", target=mount.destination, fstype="overlay", flags=Ms(0) if mount.read_write else Ms.RDONLY,
+            data=mount.options, create="dir", why="RUN --mount: files of another stage, or a view whose changes are thrown away",
+        )  # fmt: skip
+        return
     if mount.type == "volume" and not mount.subpath and "nocopy" not in mount.mode.split(","):
         yield PopulateVolume(
             path=mount.destination, volume=mount.source, why="an empty volume starts with what the image has there"

@@ -24,7 +24,7 @@ from minidocker.kernel.overlay import open_trees
 from minidocker.network.wishes import complete_wishes, parse_link
 from minidocker.spec.container import DEFAULT_SHM_BYTES, ContainerConfig, CreateRequest, HostConfig, LogConfig, NetworkingConfig, RestartPolicy
 
-__all__ = ["compose_record", "create_container", "merge_config", "remove_anonymous_volumes"]
+__all__ = ["complete_host_config", "compose_record", "create_container", "make_container_directory", "merge_config", "remove_anonymous_volumes"]
 
 
 def create_container(engine: Engine, request: CreateRequest, *, name: str = "", platform: str = "") -> tuple[str, tuple[str, ...]]:
@@ -40,7 +40,7 @@ def create_container(engine: Engine, request: CreateRequest, *, name: str = "", 
     with engine.images.hold_layers(image) as layers:
         record = compose_record(engine, request, name=name, image=image, layers=layers)
         try:
-            _make_directory(engine, record)
+            make_container_directory(engine, record)
             with engine.images.content.exclusive():  # either the container is known, or the image may be removed
                 engine.images.require(image.id)
                 handle = engine.containers.add(record)
@@ -67,7 +67,7 @@ def compose_record(
     config = _complete_config(merge_config(request.config, image.config.config), request.host_config, container_id)
     if not (config.entrypoint or config.cmd):
         raise InvalidParameter("no command specified", hint="name one after the image")
-    host_config = _name_shared_containers(engine, _complete_host_config(request.host_config, version=engine.layout.version))
+    host_config = _name_shared_containers(engine, complete_host_config(request.host_config, version=engine.layout.version))
     check_resources(host_config, cpus=engine.host.cpus)
     check_host_config(engine, request.config, host_config)
     return ContainerRecord(
@@ -84,7 +84,8 @@ def _free_name(engine: Engine) -> str:
     return name
 
 
-def _make_directory(engine: Engine, record: ContainerRecord) -> None:
+def make_container_directory(engine: Engine, record: ContainerRecord) -> None:
+    """Make the directory in which a container has its files: empty over layers, else a copy of them."""
     directory = engine.containers.directory / record.id
     directory.mkdir(mode=0o710)
     if record.driver == "overlay2":
@@ -146,7 +147,7 @@ def _complete_config(config: ContainerConfig, host: HostConfig, container_id: st
     return replace(config, hostname=hostname)
 
 
-def _complete_host_config(host: HostConfig, *, version: int) -> HostConfig:
+def complete_host_config(host: HostConfig, *, version: int) -> HostConfig:
     """Fill in what Docker's server fills in, so that `inspect` shows it."""
     privileged = host.privileged or "systempaths=unconfined" in host.security_opt
     return replace(

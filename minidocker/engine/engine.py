@@ -10,15 +10,18 @@ import os
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from minidocker.build.cache import BuildCache
 from minidocker.cgroup.layout import CgroupLayout, find_own_procs, read_layout
 from minidocker.container.host import Host, read_host
 from minidocker.container.launcher import Launcher
 from minidocker.container.logs import format_time
 from minidocker.container.record import NetworkEndpoint
+from minidocker.engine.build_mounts import CacheMounts
 from minidocker.engine.events import Event, EventBus
 from minidocker.engine.networks import Networks
 from minidocker.engine.store import ContainerStore, Handle
@@ -64,7 +67,11 @@ class Engine:
     events: EventBus
     registries: Registries
     launcher: Launcher
+    build_cache: BuildCache
+    cache_mounts: CacheMounts
     driver: str
+    builds: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """How to stop each build that works, by the id that its client gave it."""
     own_procs: str = ""
     """The `cgroup.procs` file of the group that the server itself is in."""
 
@@ -138,8 +145,9 @@ def open_engine(config: EngineConfig) -> Engine:
     for directory, mode in ((config.data_root, 0o711), (config.exec_root, 0o700)):
         directory.mkdir(mode=mode, parents=True, exist_ok=True)
     containers = ContainerStore(config.data_root / "containers")
+    build_cache = BuildCache(config.data_root / "build")
     images = ImageStore(
-        config.data_root, layers_in_use=lambda: {name for handle in containers.all() for name in handle.record.layers}
+        config.data_root, also_used=build_cache.references, layers_in_use=lambda: {name for handle in containers.all() for name in handle.record.layers}
     )
     driver = config.driver or ("overlay2" if can_stack_overlays(config.data_root) else "vfs")
     layout = read_layout()
@@ -148,7 +156,8 @@ def open_engine(config: EngineConfig) -> Engine:
         own_procs=find_own_procs(layout, Path("/proc/self/cgroup").read_text(encoding="utf-8")),
         containers=containers, volumes=VolumeStore(config.data_root / "volumes"),
         networks=Networks(config.data_root, config.exec_root / "names", config.networks), events=EventBus(), registries=Registries(config.registries),
-        launcher=Launcher(), driver=driver,
+        launcher=Launcher(), driver=driver, build_cache=build_cache,
+        cache_mounts=CacheMounts(config.data_root / "build" / "mounts"),
     )  # fmt: skip
 
 

@@ -81,9 +81,10 @@ def extract_layer(
 
 
 def extract_files(
-    reader: TarReader, target_fd: int, *, keep_directories: bool = False, owner: tuple[int, int] | None = None
-) -> None:
-    """Unpack an archive into the directory *target_fd*, which may hold something: `docker cp`.
+    reader: TarReader, target_fd: int, *, keep_directories: bool = False, owner: tuple[int, int] | None = None,
+    lower_fds: Sequence[int] = (),
+) -> None:  # fmt: skip
+    """Unpack an archive into the directory *target_fd*, which may hold something: `docker cp`, the context of a build, ADD.
 
     Nothing is a whiteout here. A file takes the place of what has its name.
 
@@ -92,12 +93,13 @@ def extract_files(
         target_fd: stays open, and is the caller's.
         keep_directories: a directory is not replaced by a file, nor a file by a directory.
         owner: (uid, gid) of everything, whatever the archive says.
+        lower_fds: layers below, highest first; directories that the archive does not list take owner and mode from them.
 
     Raises:
         InvalidParameter: an entry would replace what it must not.
         InvalidArchive, UnsafeEntry, HostError: as `extract_layer`.
     """
-    with _Extractor(target_fd, keep_directories=keep_directories, owner=owner) as extractor:
+    with _Extractor(target_fd, lower_fds=lower_fds, keep_directories=keep_directories, owner=owner) as extractor:
         _extract(extractor, reader)
 
 

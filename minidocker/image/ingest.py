@@ -180,6 +180,17 @@ class Ingest:
             self._content.publish_layer(directory, chain_id)
         return record
 
+    def adopt(self, directory: Path, diff_ids: Sequence[str], *, size: int) -> LayerRecord:
+        """Take *directory*, in whose `diff` is what the topmost layer would unpack to: nothing need be written a second time."""
+        chain_id = compute_chain_ids(diff_ids)[-1]
+        self._pin(layer_name(chain_id))
+        self._layers.add(layer_name(chain_id))
+        record = LayerRecord(chain_id=chain_id, diff_id=diff_ids[-1], size=size)
+        with explain_full_disk():
+            (directory / "layer.json").write_bytes(json.dumps(render_record(record)).encode())
+            self._content.publish_layer(directory, chain_id)
+        return record
+
     def _extract(
         self, digest: str, diff_id: str, target: Path, lower_chain_ids: Sequence[str], source: ByteSource | None
     ) -> int:

@@ -77,14 +77,18 @@ class ImageRecord:
 class ImageStore:
     """All images below one data root."""
 
-    def __init__(self, data_root: Path, *, layers_in_use: Callable[[], Collection[str]] = tuple) -> None:
+    def __init__(
+        self, data_root: Path, *, layers_in_use: Callable[[], Collection[str]] = tuple,
+        also_used: Callable[[], tuple[set[str], set[str]]] = lambda: (set(), set()),
+    ) -> None:  # fmt: skip
         """Open the store at *data_root*, made if missing; blobs of unfinished work go.
 
         Args:
             data_root: where it is.
             layers_in_use: says which layers containers stand on, as `hold_layers` gave them: these stay even without an image.
+            also_used: gives the digests of blobs and the ChainIDs of layers that the build cache refers to.
         """
-        self._layers_in_use = layers_in_use
+        self._layers_in_use, self._also_used = layers_in_use, also_used
         self.content = Content(data_root)
         self._index_path = data_root / "index.json"
         self._images: dict[str, ImageRecord] = {}
@@ -185,7 +189,7 @@ class ImageStore:
 
     def ingest(self) -> Ingest:
         """Return a context in which new content can be brought in."""
-        return Ingest(self.content, self._release)
+        return Ingest(self.content, self.release)
 
     def commit(
         self, ingest: Ingest, *, config: bytes, layers: Sequence[Descriptor], names: Collection[Reference] = (),
@@ -223,7 +227,7 @@ class ImageStore:
                 self._images[record.id] = replace(record, names=existing.names)
             for name in names:
                 self._set_name(name, record.id)
-        self._release(replaced, set())
+        self.release(replaced, set())
         return self._images.get(record.id, record)
 
     def _unpack_all(self, ingest: Ingest, config: ImageConfig, manifest: Manifest) -> None:
@@ -280,17 +284,18 @@ class ImageStore:
         with self.content.exclusive():
             self.content.remove(digests=(), layers=self.content.list_layers() - self._referenced_layers())
 
-    def _release(self, digests: set[str], layers: set[str]) -> None:
-        """Remove those of the given that no image has."""
+    def release(self, digests: set[str], layers: set[str]) -> None:
+        """Remove those of the given blobs and layers that nobody has."""
         with self.content.exclusive():
             digests, layers = digests - self._referenced_digests(), layers - self._referenced_layers()
             self.content.remove(digests=digests, layers=layers)
 
     def _referenced_digests(self) -> set[str]:
-        return {digest for image in self._images.values() for digest in _digests_of(image)}
+        return {digest for image in self._images.values() for digest in _digests_of(image)} | self._also_used()[0]
 
     def _referenced_layers(self) -> set[str]:
-        names = {layer_name(chain_id) for image in self._images.values() for chain_id in image.chain_ids}
+        chain_ids = {chain_id for image in self._images.values() for chain_id in image.chain_ids}
+        names = {layer_name(chain_id) for chain_id in chain_ids | self._also_used()[1] if chain_id}
         return names | {name.partition("/")[0] for name in self._layers_in_use()}
 
     def _set_name(self, name: Reference, image_id: str) -> None:

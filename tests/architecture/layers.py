@@ -31,6 +31,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("image", "reference"): "an image's names are references; the store is keyed by them",
     ("builtin", "image"): "a built-in image is made and stored like any other",
     ("builtin", "reference"): "it has a name",
+    ("build", "dockerfile"): "a build is what a Dockerfile says: instructions are what goes in",
     ("cli.daemon", "api"): "the same executable is client and server; imported when it becomes the server",
     ("cli.daemon", "engine"): "the server's options and default places",
     ("cli.manifest", "registry"): "the client asks the registry itself, as Docker's does: the Remote API shows no manifest",
@@ -39,6 +40,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("cli.autostart", "engine"): "where a server started in the background puts its log; a pure table",
     ("cli.session", "engine"): "the default socket; a pure table",
     ("cli.certificates", "tls"): "certificates are made without a server",
+    ("cli.build_output", "build"): "what `-o` means; a pure table",
+    ("cli.build_context", "dockerfile"): "the client leaves out what `.dockerignore` says; the language is pure",
     ("cli.explain", "container"): "`run --dry-run` plans without a server; planning is pure",
     ("cli.explain", "cgroup"): "as above",
     ("cli.explain", "engine"): "as above: the endpoint's steps are pure",
@@ -49,6 +52,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 
 PURE_PACKAGES = (
     "tls/der.py", "tls/ed25519.py", "tls/x509.py", "machine/cpio.py", "machine/kernel_image.py", "machine/modules.py", "machine/settings.py",
+    "build/request.py", "build/stages.py", "build/state.py", "build/key.py", "build/mode.py", "build/progress.py",
     "codec/", "spec/", "errors.py", "ids.py", "reference/", "dockerfile/", "cgroup/limits.py", "cgroup/usage.py", "container/health.py", "container/mounts.py", "container/plan.py", "container/record.py",
     "container/capabilities.py", "container/seccomp.py", "image/layer.py", "container/seccomp_profile.py", "container/user.py", "container/names.py",
     "kernel/steps.py", "kernel/flags.py", "kernel/explain.py", "registry/names.py", "registry/documents.py", "registry/protocol.py",
@@ -65,7 +69,7 @@ IMPURE_MODULES = frozenset(
 
 BANS: dict[str, tuple[frozenset[str], str]] = {
     "ctypes": (frozenset({"kernel"}), "one door to the kernel"),
-    "subprocess": (frozenset({"machine.boot", "machine.init", "machine.packages", "cli.autostart", "cli.credentials"}), "no helper programs; the client starts the server and asks credential helpers, a machine needs QEMU and apt, and its first process a second one"),
+    "subprocess": (frozenset({"machine.boot", "machine.init", "machine.packages", "cli.autostart", "cli.credentials", "engine.build_fetch"}), "no helper programs; the client starts the server and asks credential helpers, a git context git, a machine needs QEMU and apt, and its first process a second one"),
 }
 """Module → who may import it, and why nobody else."""
 
