@@ -53,6 +53,7 @@ ENTRIES = (
     Entry("commit", "COMMIT", "Create a new image from a container's changes", "container commit", "commit"),
     Entry("commit", "DIFF", "Inspect changes to files or directories on a container's filesystem", "container diff", "diff"),
     Entry("copy", "CP", "Copy files/folders between a container and the local filesystem", "container cp", "cp"),
+    Entry("explain", "EXPLAIN", "Show the steps that make a container, and why", "container explain", "explain"),
     Entry("events", "EVENTS", "Get real time events from the server", "system events", "events"),
     Entry("archives", "EXPORT", "Export a container's filesystem as a tar archive", "container export", "export"),
     Entry("images", "HISTORY", "Show the history of an image", "image history", "history"),

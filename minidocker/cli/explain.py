@@ -1,4 +1,4 @@
-"""`run --explain` and `run --dry-run`: print the steps of a container, with reasons and chapters.
+"""`run --explain`, `run --dry-run` and `explain`: print the steps of a container, with reasons and chapters.
 
 With a server the plan is the server's own, from its image and its machine. With `--dry-run` there is none: the plan is computed
 here, on any system, for a plain Linux with cgroup v2; the image's defaults are unknown then, and said so. Chapter 16.
@@ -13,6 +13,8 @@ from dataclasses import replace
 
 from minidocker.cgroup.layout import EXAMPLE_LAYOUT
 from minidocker.cgroup.limits import check_resources, plan_cgroup, plan_device_rules, plan_join, plan_limits, plan_view
+from minidocker.cli.command import Command
+from minidocker.cli.flags import STRING, Flag
 from minidocker.container.host import EXAMPLE_HOST
 from minidocker.container.mounts import parse_bind, parse_mount_request, parse_tmpfs
 from minidocker.container.plan import DEFAULT_DEVICES, Surroundings, compute_granted_capabilities, device_rules, plan_container
@@ -22,6 +24,7 @@ from minidocker.engine.endpoint import EXAMPLE_ENDPOINT, plan_endpoints
 from minidocker.errors import InvalidParameter
 from minidocker.ids import short_id
 from minidocker.kernel.explain import explain_steps
+from minidocker.kernel.shell import render_shell
 from minidocker.kernel.steps import Step
 from minidocker.spec.container import HostConfig, read_create_request
 from minidocker.spec.record import Json, read_record, render_record
@@ -29,8 +32,12 @@ from minidocker.spec.record import Json, read_record, render_record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minidocker.cli.client import Client
+    from minidocker.cli.flags import Options
+    from minidocker.cli.session import Session
 
-__all__ = ["explain_run", "plan_dry_run"]
+__all__ = ["EXPLAIN", "explain_run", "plan_dry_run", "render_plan"]
+
+FORMS = ("text", "json", "shell")
 
 EXAMPLE_ID = "0123456789ab" + "0" * 52
 """The id of a container that is never made."""
@@ -42,19 +49,41 @@ def explain_run(body: dict[str, Json], image: str, dry_run: bool, form: str, cli
     """Print the plan for the create request *body*: to standard output for a dry run, else beside the container's output.
 
     Raises:
-        InvalidParameter: a *form* other than `text` and `json`.
+        InvalidParameter: a *form* other than those of `render_plan`.
     """
-    if form not in ("text", "json"):
-        raise InvalidParameter(f"explain as `{form}`: there are `text` and `json`")
-    steps = plan_dry_run(body) if client is None else _ask_server(client, body)
-    text = json.dumps([render_record(step) for step in steps], indent=2) + "\n" if form == "json" else explain_steps(steps)
+    _require_form(form)
+    steps = plan_dry_run(body) if client is None else _read_steps(client.post("/minidocker/explain", body=body))
+    text = render_plan(steps, form)
     if dry_run and form == "text":
         text = f"# the steps of a container from image `{image}`, on a plain Linux with cgroup v2; nothing was done\n{text}"
     (sys.stdout if dry_run else sys.stderr).write(text)
 
 
-def _ask_server(client: Client, body: dict[str, Json]) -> tuple[Step, ...]:
-    answer = client.post("/minidocker/explain", body=body)
+def render_plan(steps: tuple[Step, ...], form: str) -> str:
+    """Return *steps* as a table with reasons (`text`), as data (`json`) or as a script (`shell`)."""
+    match form:
+        case "json":
+            return json.dumps([render_record(step) for step in steps], indent=2) + "\n"
+        case "shell":
+            return render_shell(steps)
+        case _:
+            return explain_steps(steps)
+
+
+def _require_form(form: str) -> None:
+    if form not in FORMS:
+        raise InvalidParameter(f"explain as `{form}`: there are {', '.join(f'`{word}`' for word in FORMS)}")
+
+
+def explain_container(session: Session, options: Options) -> int:
+    """Print the steps that made a container, or that will make one that does not run."""
+    _require_form(options.text("form"))
+    answer = session.client().get(f"/minidocker/{options.arguments[0]}/explain")
+    sys.stdout.write(render_plan(_read_steps(answer), options.text("form")))
+    return 0
+
+
+def _read_steps(answer: Json) -> tuple[Step, ...]:
     return tuple(read_record(Step, step) for step in answer) if isinstance(answer, list) else ()  # type: ignore[arg-type]  # a union
 
 
@@ -98,3 +127,8 @@ def _plan_filter(record: ContainerRecord) -> bytes:
     profile = default_profile() if choice in ("builtin", "default") else parse_profile(choice)
     capabilities = frozenset(compute_granted_capabilities(record, EXAMPLE_HOST))
     return compile_profile(profile, capabilities=capabilities, machine=EXAMPLE_HOST.machine, kernel=EXAMPLE_HOST.kernel)
+
+
+EXPLAIN = Command(
+    "[OPTIONS] CONTAINER", explain_container, (Flag("form", STRING, "How to show the steps: text, json or shell", default="text"),), minimum=1, maximum=1
+)

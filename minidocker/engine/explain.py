@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 
 from minidocker.container.plan import plan_container
+from minidocker.container.record import ContainerRecord
 from minidocker.engine.create import compose_record, remove_anonymous_volumes
 from minidocker.engine.images import require_image
 from minidocker.engine.engine import Engine
@@ -26,10 +27,7 @@ def explain_request(engine: Engine, request: CreateRequest) -> tuple[Step, ...]:
     record = compose_record(engine, request, name="", image=image, layers=engine.images.ensure_layers(image))
     with ExitStack() as undo:
         undo.callback(remove_anonymous_volumes, engine, record)
-        allocation = undo.enter_context(closing(engine.networks.allocate(record)))
-        undo.callback(engine.networks.release, allocation.endpoints)
-        record = replace(record, endpoints=allocation.endpoints)
-        return plan_container(record, engine.host, surroundings_of(engine, record))
+        return _plan(engine, record)
 
 
 def explain_container(engine: Engine, reference: str) -> tuple[Step, ...]:
@@ -39,4 +37,15 @@ def explain_container(engine: Engine, reference: str) -> tuple[Step, ...]:
         NotFound: there is no such container.
     """
     record = engine.containers.require(reference).record
-    return plan_container(record, engine.host, surroundings_of(engine, record))
+    if record.state.running:
+        return plan_container(record, engine.host, surroundings_of(engine, record))
+    return _plan(engine, record)
+
+
+def _plan(engine: Engine, record: ContainerRecord) -> tuple[Step, ...]:
+    """Return the plan of a container that does not run: its places in networks are taken for a moment and given back."""
+    with ExitStack() as undo:
+        allocation = undo.enter_context(closing(engine.networks.allocate(record)))
+        undo.callback(engine.networks.release, allocation.endpoints)
+        record = replace(record, endpoints=allocation.endpoints)
+        return plan_container(record, engine.host, surroundings_of(engine, record))

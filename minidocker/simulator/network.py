@@ -36,7 +36,7 @@ def find_link(net: Net, name: str) -> Link:
 
 
 def create_veth(
-    linux: Linux, pid: int, *, host_name: str, peer_name: str, peer_pid: int, bridge: str, mac_address: str
+    linux: Linux, pid: int, *, host_name: str, peer_name: str, peer_pid: int, bridge: str, mac_address: str, mtu: int = 0
 ) -> Linux:
     """Make a cable: one end here, up and plugged into *bridge*, the other in the network namespace of *peer_pid*, down.
 
@@ -53,9 +53,9 @@ def create_veth(
     linux, serial = linux.new_id()
     made_up = f"02:00:00:00:{serial >> 8 & 0xFF:02x}:{serial & 0xFF:02x}"
     here = Link(
-        index=index, name=host_name, up=True, mac_address=made_up, mtu=1500, master=switch.index, kind="veth", peer_index=peer_index
+        index=index, name=host_name, up=True, mac_address=made_up, mtu=mtu or 1500, master=switch.index, kind="veth", peer_index=peer_index
     )
-    there = Link(index=peer_index, name=peer_name, mac_address=mac_address or made_up, mtu=1500, kind="veth", peer_index=index)
+    there = Link(index=peer_index, name=peer_name, mac_address=mac_address or made_up, mtu=mtu or 1500, kind="veth", peer_index=index)
     linux = linux.with_namespace(number, replace(net, links=(*net.links, here)))
     _, peer_net = linux.net_of(peer_pid)
     linux = linux.with_namespace(peer_number, replace(peer_net, links=(*peer_net.links, there)))
@@ -87,8 +87,10 @@ def _next_index(net: Net) -> int:
     return max((link.index for link in net.links), default=0) + 1
 
 
-def set_link_up(linux: Linux, pid: int, name: str) -> Linux:
+def set_link_up(linux: Linux, pid: int, name: str, *, ipv6: bool = False) -> Linux:
     """Switch a link on: its addresses come to life, with the kernel's routes; `lo` gets 127.0.0.1 and ::1 by itself.
+
+    With *ipv6* another link makes itself a link-local address from its own (RFC 4291, appendix A).
 
     Raises:
         OSError: ENODEV, EPERM.
@@ -103,8 +105,18 @@ def set_link_up(linux: Linux, pid: int, name: str) -> Linux:
     if link.name == "lo":
         own = [LinkAddress(link_index=link.index, address=text) for text in (LOOPBACK, "::1/128")]
         net = replace(net, addresses=(*net.addresses, *(a for a in own if a not in net.addresses)))
+    elif ipv6:
+        net = replace(net, addresses=(*net.addresses, LinkAddress(link_index=link.index, address=_link_local(link.mac_address))))
     routes = [route for a in net.addresses if a.link_index == link.index for route in _routes_of(link, a.address)]
     return linux.with_namespace(number, replace(net, routes=(*net.routes, *routes)))
+
+
+def _link_local(mac_address: str) -> str:
+    """Return the address that a card makes itself: its number with one bit turned, and `ff:fe` in the middle."""
+    number = bytes.fromhex(mac_address.replace(":", ""))
+    middle = bytes((number[0] ^ 2,)) + number[1:3] + b"\xff\xfe" + number[3:]
+    address = ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + middle)
+    return f"{address}/64"
 
 
 def add_address(linux: Linux, pid: int, name: str, address: str) -> Linux:

@@ -106,12 +106,12 @@ def perform_step(simulation: Simulation, step: Step) -> Simulation:
         case CreateVeth():
             linux = network.create_veth(
                 linux, pid, host_name=step.host_name, peer_name=step.container_name, peer_pid=simulation.init, bridge=step.bridge,
-                mac_address=step.mac_address,
+                mac_address=step.mac_address, mtu=step.mtu,
             )  # fmt: skip
         case AddAddress():
             linux = network.add_address(linux, simulation.init, step.link, step.address)
         case SetLinkUp():
-            linux = network.set_link_up(linux, simulation.init, step.link)
+            linux = network.set_link_up(linux, simulation.init, step.link, ipv6=step.ipv6)
         case SetLoopbackUp():
             linux = network.set_link_up(linux, pid, "lo")
         case AddRoute():

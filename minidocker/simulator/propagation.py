@@ -147,9 +147,8 @@ def change_propagation(linux: Linux, mounts: Iterable[Mount], kind: Ms) -> Linux
             continue
         linux = _leave_group(linux, mount)
         left = linux.mounts[mount.id]
-        linux = linux.with_mounts(
-            replace(left, master=left.master if kind is Ms.SLAVE else 0, unbindable=kind is Ms.UNBINDABLE)
-        )
+        if kind is not Ms.SLAVE:  # being a slave says nothing of being bound
+            linux = linux.with_mounts(replace(left, master=0, unbindable=kind is Ms.UNBINDABLE))
     return linux
 
 

@@ -115,9 +115,9 @@ class Machine:
         connection.connect(f"{self.server.directory}/s")
         return connection
 
-    def create(self, options: str) -> str:
+    def create(self, options: str, script: str = SCRIPT) -> str:
         """Create a container that shows what it sees, and return its id."""
-        words = [*options.format(dir=self.directory).split(), "toolbox", "sh", "-c", SCRIPT]
+        words = [*options.format(dir=self.directory).split(), "toolbox", "sh", "-c", script]
         body = build_create_body(parse_flags(CREATE_FLAGS, words, interspersed=False), Surroundings({}, "/", lambda path: Path(path).read_text()))
         created = self.client.post("/containers/create", body=body)
         assert isinstance(created, dict)

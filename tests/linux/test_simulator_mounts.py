@@ -189,6 +189,7 @@ CHAIN = [*SHARED_PAIR, (0, "change", "", "/b", int(Ms.SLAVE)), (0, "change", "",
 @settings(max_examples=settings().max_examples // 2, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @example(SHARED_PAIR, [(0, "tmpfs", "", "/a/x", 0), (1, "umount", "", "/b/x", 0)])
 @example(CHAIN, [(0, "tmpfs", "", "/a/x", 0), (1, "tmpfs", "", "/b/x", 0), (0, "detach", "", "/b", 0)])
+@example([], [(0, "change", "", "/a", int(Ms.SHARED)), (0, "change", "", "", int(Ms.UNBINDABLE)), (0, "change", "", "", int(Ms.SLAVE))])
 @given(st.lists(CALLS, max_size=8), st.lists(CALLS, max_size=8))
 def test_every_call_ends_as_in_the_kernel(tmp_path: Path, before: list[Call], after: list[Call]) -> None:
     """Errors call by call, tables at the end: parents, peers, masters, options, order."""
