@@ -205,12 +205,7 @@ def disconnect_container(engine: Engine, reference: str, container: str, *, forc
         endpoint = next((e for e in record.endpoints if e.network_id == network.id), None)
         if wishes.pop(network.name, None) is None and endpoint is None:
             raise Forbidden(f"container {record.id} is not connected to network {network.name}")
-        mode = record.host_config.network_mode
-        if engine.networks.resolve(mode) == network.name or mode == "default":
-            mode = next(iter(wishes), "none")
-        left = replace(
-            record, host_config=replace(record.host_config, network_mode=mode), networking=NetworkingConfig(endpoints_config=wishes)
-        )
+        left = replace(record, networking=NetworkingConfig(endpoints_config=wishes))
         if endpoint is None:
             handle.save(left)
             return

@@ -235,9 +235,16 @@ class Networks:
     # -- endpoints ---------------------------------------------------------------------------------------------------
 
     def wishes_of(self, record: ContainerRecord) -> Wishes:
-        """Return the networks that a container wants to be in, by name."""
+        """Return the networks that a container wants to be in, by name, that of its mode first.
+
+        What it was made with was completed then, and connecting changed it since; without any, it is its mode that counts.
+        """
         mode = "none" if record.config.network_disabled else record.host_config.network_mode
-        return complete_wishes(mode, record.networking, mac_address=record.config.mac_address, resolve=self.resolve)
+        known = {name: wish or EndpointConfig() for name, wish in record.networking.endpoints_config.items()}
+        first = self.resolve(mode)
+        if not known:
+            return complete_wishes(mode, record.networking, mac_address=record.config.mac_address, resolve=self.resolve)
+        return dict(sorted(known.items(), key=lambda item: item[0] != first))
 
     def allocate(self, record: ContainerRecord) -> Allocation:
         """Give a container that starts its place in each of its networks; none when it shares another container's.

@@ -120,5 +120,6 @@ def rename_container(engine: Engine, reference: str, new_name: str) -> None:
         if old == name:
             raise InvalidParameter("Renaming a container with the same name as its current name")
         engine.containers.rename(handle, replace(handle.record, name=name))
-        handle.record = replace(handle.record, endpoints=engine.networks.rename(handle.record, old))
+        if handle.record.endpoints:
+            handle.save(replace(handle.record, endpoints=engine.networks.rename(handle.record, old)))
         publish_container_event(engine, handle, "rename", oldName=f"/{old}")

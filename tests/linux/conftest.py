@@ -20,7 +20,9 @@ from typing import Any
 
 import pytest
 
+from minidocker.engine.networks import Networks
 from minidocker.kernel.terminal import set_window_size
+from tests.linux.worlds import DATA_ROOT, World, make_world
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PATIENCE = float(os.environ.get("MINIDOCKER_TEST_PATIENCE", "1"))
@@ -198,3 +200,18 @@ def server() -> Iterator[Server]:
     running = Server()
     yield running
     running.close()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Stand in a host of its own that has a neighbour outside."""
+    with make_world() as made:
+        yield made
+
+
+@pytest.fixture
+def networks(world: World) -> Iterator[Networks]:
+    """Return the networks of a server on that host."""
+    networks = Networks(DATA_ROOT)
+    yield networks
+    networks.close()

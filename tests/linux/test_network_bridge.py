@@ -15,154 +15,30 @@ import selectors
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from errno import EPERM, EPROTONOSUPPORT
 from pathlib import Path
 
 import pytest
 
 from minidocker.codec.nftables import Chain, Jump, Rule, Table, render_nft
-from minidocker.container.record import ContainerRecord, NetworkEndpoint, State, Status
-from minidocker.engine.endpoint import plan_endpoint
+from minidocker.container.record import State, Status
 from minidocker.engine.networks import Networks
 from minidocker.errors import Conflict, Forbidden, HostError
 from minidocker.kernel import netlink
-from minidocker.kernel.flags import Clone
-from minidocker.kernel.namespaces import setns, unshare
-from minidocker.kernel.steps import AddAddress, AddRoute, CreateVeth, SetLinkUp
 from minidocker.network.apply import FilterUnavailable, apply_table
-from minidocker.network.bridge import adopt_bridge, compute_bridge_name
+from minidocker.network.bridge import adopt_bridge
 from minidocker.network.ports import PortUnavailable
 from minidocker.network.proxy import PortProxy
 from minidocker.network.record import Ipam, IpamConfig, NetworkRequest
 from minidocker.network.rules import Forward, plan_table
-from minidocker.spec.container import ContainerConfig, HostConfig, PortBinding
+from minidocker.spec.container import PortBinding
+from tests.linux.worlds import (
+    BRIDGE_NAME, DATA_ROOT, HOST, OUTSIDE, SUBNET, WAIT_S, World, bound, connect_container, connected, inside, place, record_of,
+)  # fmt: skip
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: run the tests with sudo")
-
-WAIT_S = 10
-OUTSIDE, HOST = "192.0.2.2", "192.0.2.1"
-SUBNET = Ipam(config=(IpamConfig(subnet="10.7.0.0/24"),))
-DATA_ROOT = Path("/nowhere/minidocker-test")
-BRIDGE_NAME = compute_bridge_name(str(DATA_ROOT))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """Descriptors of the namespaces."""
-
-    host: int
-    outside: int
-
-
-def new_namespace() -> int:
-    """Make a network namespace with `lo` up, stand in it and return its descriptor."""
-    unshare(Clone.NEWNET)
-    with netlink.open_route_socket() as route:
-        netlink.set_loopback_up(route)
-    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-
-
-@contextmanager
-def inside(namespace: int) -> Iterator[None]:
-    """Stand in another network namespace for a while; sockets opened there stay there."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        setns(namespace, Clone.NEWNET)
-        yield
-    finally:
-        setns(home, Clone.NEWNET)
-        os.close(home)
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    """Stand in a host of its own that has a neighbour outside."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    outside = new_namespace()
-    try:
-        host = new_namespace()
-        with netlink.open_route_socket() as route:
-            netlink.create_veth(route, host_name="up0", container_name="eth0", container_netns_fd=outside)
-            netlink.add_address(route, "up0", f"{HOST}/24")
-        with inside(outside), netlink.open_route_socket() as route:
-            netlink.add_address(route, "eth0", f"{OUTSIDE}/24")
-            netlink.set_link_up(route, "eth0")
-        yield World(host=host, outside=outside)
-        os.close(host)
-    finally:
-        setns(home, Clone.NEWNET)
-        os.close(home)
-        os.close(outside)
-
-
-@pytest.fixture
-def networks(world: World) -> Iterator[Networks]:
-    """Return the networks of a server on that host."""
-    networks = Networks(DATA_ROOT)
-    yield networks
-    networks.close()
-
-
-def record_of(number: int, **host_config: object) -> ContainerRecord:
-    """Return a container that wants the default network."""
-    return ContainerRecord(
-        id=f"{number:064x}", name=f"c{number}", created="", image_id="", config=ContainerConfig(),
-        host_config=HostConfig(**host_config),  # type: ignore[arg-type]  # checked by HostConfig
-    )  # fmt: skip
-
-
-def place(networks: Networks, record: ContainerRecord) -> tuple[NetworkEndpoint | None, list[socket.socket]]:
-    """Give a container its place in its only network, and the sockets of its ports."""
-    allocation = networks.allocate(record)
-    return (allocation.endpoints or (None,))[0], list(allocation.listeners)
-
-
-def connect_container(endpoint: NetworkEndpoint) -> int:
-    """Do what a monitor does with the steps of *endpoint*; return the container's namespace."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    namespace = new_namespace()
-    setns(home, Clone.NEWNET)
-    os.close(home)
-    with inside(namespace):
-        container_route = netlink.open_route_socket()
-    with netlink.open_route_socket() as host_route, container_route:
-        for step in plan_endpoint(endpoint):
-            match step:
-                case CreateVeth():
-                    netlink.create_veth(
-                        host_route, host_name=step.host_name, container_name=step.container_name,
-                        container_netns_fd=namespace, mac_address=step.mac_address,
-                        bridge_index=netlink.require_link(host_route, step.bridge).index,
-                    )  # fmt: skip
-                case AddAddress():
-                    netlink.add_address(container_route, step.link, step.address)
-                case SetLinkUp():
-                    netlink.set_link_up(container_route, step.link)
-                case AddRoute():
-                    netlink.add_route(container_route, step.gateway, destination=step.destination)
-                case _:
-                    raise AssertionError(f"a step that is no network step: {step}")
-    return namespace
-
-
-def bound(namespace: int, address: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
-    """Return a server socket inside *namespace*."""
-    with inside(namespace):
-        server = socket.socket(socket.AF_INET, kind)
-    server.bind((address, port))
-    if kind == socket.SOCK_STREAM:
-        server.listen()
-    server.settimeout(WAIT_S)
-    return server
-
-
-def connected(namespace: int, address: str, port: int) -> socket.socket:
-    """Return a connection made from inside *namespace*."""
-    with inside(namespace):
-        return socket.create_connection((address, port), WAIT_S)
 
 
 def test_container_has_address_and_mac_and_reaches_the_host(world: World, networks: Networks) -> None:
