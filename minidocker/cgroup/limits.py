@@ -92,8 +92,11 @@ def plan_device_rules(layout: CgroupLayout, name: str, rules: tuple[str, ...]) -
     return (deny, *allowed)
 
 
-def plan_view(layout: CgroupLayout, *, writable: bool) -> tuple[Step, ...]:
-    """Return the mounts that show a container its own groups under `/sys/fs/cgroup`, read-only unless *writable*."""
+def plan_view(layout: CgroupLayout, *, writable: bool, name: str = "") -> tuple[Step, ...]:
+    """Return the mounts that show a container its own groups under `/sys/fs/cgroup`, read-only unless *writable*.
+
+    A container in the host's cgroup namespace would see the whole tree: on v1 its group *name* is bound instead, as runc does.
+    """
     flags = Ms.NOSUID | Ms.NODEV | Ms.NOEXEC | (Ms(0) if writable else Ms.RDONLY)
     where = "/sys/fs/cgroup"
     if layout.version == 0:
@@ -108,17 +111,18 @@ def plan_view(layout: CgroupLayout, *, writable: bool) -> tuple[Step, ...]:
         )
     ]  # fmt: skip
     for tree in layout.hierarchies:
-        name = tree.mount_point.rpartition("/")[2]
+        tree_name = tree.mount_point.rpartition("/")[2]
+        source, fstype, data = ("cgroup", "cgroup", ",".join(tree.controllers)) if not name else (f"{tree.mount_point}/{name}", "", "")
         steps.append(
             Mount(
-                source="cgroup", target=f"{where}/{name}", fstype="cgroup", flags=flags, data=",".join(tree.controllers),
-                create="dir", why=f"this container's view of the {name} tree",
+                source=source, target=f"{where}/{tree_name}", fstype=fstype, flags=flags | (Ms.BIND | Ms.REC if name else Ms(0)), data=data,
+                create="dir", why=f"this container's view of the {tree_name} tree",
             )
         )  # fmt: skip
         steps += [
-            MakeSymlink(path=f"{where}/{word}", target=name, why="each controller under its own name")
+            MakeSymlink(path=f"{where}/{word}", target=tree_name, why="each controller under its own name")
             for word in tree.controllers
-            if word != name and "=" not in word
+            if word != tree_name and "=" not in word
         ]
     if not writable:
         flags = Ms.REMOUNT | Ms.BIND | Ms.RDONLY | Ms.NOSUID | Ms.NODEV | Ms.NOEXEC
@@ -128,7 +132,7 @@ def plan_view(layout: CgroupLayout, *, writable: bool) -> tuple[Step, ...]:
 
 def plan_limits(
     host: HostConfig, layout: CgroupLayout, name: str, *, devices: Mapping[str, str] = MappingProxyType({})
-) -> tuple[Step, ...]:
+) -> tuple[WriteCgroup, ...]:
     """Return the steps that set the limits *host* asks for on group *name*; *devices* has the numbers (`8:0`) of each block device by path.
 
     Raises:

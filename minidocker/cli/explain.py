@@ -99,12 +99,11 @@ def plan_dry_run(body: dict[str, Json]) -> tuple[Step, ...]:
         mounts=tuple(_plan_mounts(host_config)),
     )  # fmt: skip
     name = f"minidocker/{EXAMPLE_ID}"
-    limits = plan_limits(host_config, EXAMPLE_LAYOUT, name)
-    if not host_config.privileged:
-        limits += plan_device_rules(EXAMPLE_LAYOUT, name, device_rules(DEFAULT_DEVICES, host_config.device_cgroup_rules))
+    rules = device_rules(DEFAULT_DEVICES, host_config.device_cgroup_rules)
+    devices = () if host_config.privileged else plan_device_rules(EXAMPLE_LAYOUT, name, rules)
     around = Surroundings(
         directory=EXAMPLE_DIRECTORY, layers_directory="/var/lib/minidocker/layers",
-        cgroup_setup=(*plan_cgroup(EXAMPLE_LAYOUT, name), *limits),
+        cgroup_setup=(*plan_cgroup(EXAMPLE_LAYOUT, name), *plan_limits(host_config, EXAMPLE_LAYOUT, name), *devices),
         cgroup_join=plan_join(EXAMPLE_LAYOUT, name), cgroup_view=plan_view(EXAMPLE_LAYOUT, writable=host_config.privileged),
         network=plan_endpoints(record.endpoints), seccomp_program=_plan_filter(record),
     )  # fmt: skip

@@ -20,13 +20,13 @@ from typing import NoReturn
 
 from minidocker.codec.executable import HEAD_BYTES, find_exit_code, parse_shebang, render_exec_error
 from minidocker.container.plan import DEFAULT_PATH
-from minidocker.container.protocol import ConsoleMade, Failed, NamespacesMade, Ready, receive_message, send_message
+from minidocker.container.protocol import ConsoleMade, Failed, Go, NamespacesMade, Ready, receive_message, send_message
 from minidocker.container.user import MAX_DATABASE_BYTES, resolve_user
 from minidocker.errors import MinidockerError
 from minidocker.kernel import process
 from minidocker.kernel.mount import open_in_root
 from minidocker.kernel.perform import Identity, InitContext, perform_init_step
-from minidocker.kernel.steps import Actor, Exec, PivotRoot, SetUser, Step, actor_of
+from minidocker.kernel.steps import Actor, Exec, PivotRoot, SetUser, Step, Synchronise, actor_of
 
 __all__ = ["run_init"]
 
@@ -45,41 +45,51 @@ class _CannotExecute(Exception):
 class _MonitorChannel:
     """Init's end of the handshake; see `minidocker.container.protocol`."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, connection: socket.socket, gate: socket.socket | None, steps: Sequence[Step]) -> None:
+        self.connection, self._gate, self._steps = connection, gate, steps
+        self._pauses = sum(isinstance(step, Synchronise) for step in steps)
 
     def announce_namespaces(self) -> None:
-        send_message(self._connection, NamespacesMade())
+        send_message(self.connection, NamespacesMade())
 
     def send_console(self, master: int) -> None:
-        send_message(self._connection, ConsoleMade(), fds=[master])
+        send_message(self.connection, ConsoleMade(), fds=[master])
 
     def synchronise(self) -> None:
-        send_message(self._connection, Ready())
-        message, _fds = receive_message(self._connection)
+        self._pauses -= 1
+        if self._gate is not None and not self._pauses:
+            _look_up(self._steps[-1])  # `create` fails for a missing command, not `start`
+        send_message(self.connection, Ready())
+        message, _fds = receive_message(self.connection)
         if message is None:  # the monitor is gone, and nobody would collect our output
             process.exit_child(CANNOT_START)
+        if isinstance(message, Go) and message.wait and self._gate is not None:
+            self.connection.close()
+            self.connection, _address = self._gate.accept()
 
 
 def run_init(
-    steps: Sequence[Step], connection: socket.socket, *, session: str, stdio: Sequence[int], pidfds: Mapping[int, int]
-) -> NoReturn:
+    steps: Sequence[Step], connection: socket.socket, *, session: str, stdio: Sequence[int], pidfds: Mapping[int, int],
+    gate: socket.socket | None = None,
+) -> NoReturn:  # fmt: skip
     """Perform init's share of *steps* and become the command.
 
     Preconditions:
         Runs in the child, right after the fork.
         *stdio* are descriptors for 0, 1 and 2; empty when `MakeConsole` makes them.
         *pidfds* are open descriptors of the processes whose namespaces are joined, by host pid.
+        *gate* is a listening socket where `Go(wait=True)` makes init wait.
     """
     process.set_title("md:init")
     step: Step | None = None
+    channel = _MonitorChannel(connection, gate, steps)
     try:
         os.setsid()
         for number, fd in enumerate(stdio):
             os.dup2(fd, number)
         process.join_session_keyring(f"_ses.{session}")
         context = InitContext(
-            channel=_MonitorChannel(connection), find_identity=_find_identity, execute=_execute, pidfds=pidfds,
+            channel=channel, find_identity=_find_identity, execute=_execute, pidfds=pidfds,
             staging_root=next((step.root for step in steps if isinstance(step, PivotRoot)), ""),
         )  # fmt: skip
         for step in steps:
@@ -94,7 +104,7 @@ def run_init(
         what = f"{type(step).__name__} step: " if step is not None else ""
         failed = Failed(session=session, text=f"{what}{_describe(error)}", exit_code=CANNOT_START)
     with suppress(OSError):  # without a monitor there is nobody to tell
-        send_message(connection, failed)
+        send_message(channel.connection, failed)
     process.exit_child(CANNOT_START)
 
 
@@ -135,16 +145,28 @@ def _execute(step: Exec, context: InitContext) -> NoReturn:
     process.mark_close_on_exec(3)
     if step.init:
         _stay_as_init(path, step.argv, env)
-    _execve(path, step.argv, env)
+    _execve(path, step.argv, env, detached=step.detached)
 
 
-def _execve(path: str, argv: Sequence[str], env: dict[str, str]) -> NoReturn:
+def _execve(path: str, argv: Sequence[str], env: dict[str, str], *, detached: bool = False) -> NoReturn:
     process.reset_signals()
-    process.set_parent_death_signal(signal.SIGKILL)  # late, because changing the user id clears it
+    if not detached:
+        process.set_parent_death_signal(signal.SIGKILL)  # late, because changing the user id clears it
     try:
         os.execve(path, list(argv), env)
     except OSError as error:
         raise _CannotExecute(*_explain(argv[0], path, error)) from error
+
+
+def _look_up(step: Step) -> None:
+    """Refuse a command that is not there, or cannot be executed, while the one who asked for it still listens."""
+    assert isinstance(step, Exec)
+    path = next((word.partition("=")[2] for word in step.env if word.startswith("PATH=")), DEFAULT_PATH)
+    program = _find_program(step.argv[0], path)
+    _refuse_magic_links(program)
+    if not os.access(program, os.X_OK) or os.path.isdir(program):
+        number = errno.EACCES if os.path.exists(program) else errno.ENOENT
+        raise _CannotExecute(*_explain(step.argv[0], program, OSError(number, os.strerror(number), program)))
 
 
 def _find_program(name: str, search_path: str) -> str:

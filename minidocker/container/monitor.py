@@ -84,7 +84,7 @@ class _Birth:
         stdio = [] if self.session.tty else self._make_pipes()
         self._connection, child_connection = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # Host pids mean nothing inside a pid namespace: whoever is to be joined is opened out here.
-        joined = {step.pid: os.pidfd_open(step.pid) for step in self._steps if isinstance(step, Join)}
+        joined = {step.pid: os.pidfd_open(step.pid) for step in self._steps if isinstance(step, Join) and step.pid}
         self.pid = os.fork()
         if self.pid == 0:
             self._connection.close()

@@ -324,8 +324,9 @@ def _plan_privileges(record: ContainerRecord, host: Host, around: Surroundings) 
 
 
 def plan_privileges(
-    *, user: str, groups: tuple[str, ...], keep: tuple[str, ...], no_new_privileges: bool, program: bytes, profile: str
-) -> Iterator[Step]:
+    *, user: str, groups: tuple[str, ...], keep: tuple[str, ...], no_new_privileges: bool, program: bytes, profile: str,
+    bounding: tuple[str, ...] | None = None, ambient: tuple[str, ...] = (),
+) -> Iterator[Step]:  # fmt: skip
     """Yield the last steps before the command: capabilities, user, system call filter.
 
     Without no_new_privs the filter needs CAP_SYS_ADMIN and comes first; with it, the filter comes last, so that it need not
@@ -336,8 +337,8 @@ def plan_privileges(
         yield NoNewPrivileges(why="--security-opt no-new-privileges: setuid programs lose their power")
     elif program:
         yield load
-    yield DropCapabilities(keep=keep, why="root, but only with the privileges on this list")
-    yield SetUser(user=user, extra_groups=groups, keep=keep, why="who the command is, by the container's own /etc/passwd")
+    yield DropCapabilities(keep=keep if bounding is None else bounding, why="root, but only with the privileges on this list")
+    yield SetUser(user=user, extra_groups=groups, keep=keep, ambient=ambient, why="who the command is, by the container's own /etc/passwd")
     if no_new_privileges and program:
         yield load
 

@@ -224,6 +224,8 @@ class Go:
     """The monitor is ready too."""
 
     TAGGED: ClassVar[bool] = True
+    wait: bool = False
+    """Whether init then waits at its gate until somebody else connects and lets it go: OCI's `create` and `start`."""
 
 
 Message = (

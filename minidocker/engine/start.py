@@ -107,7 +107,7 @@ def surroundings_of(engine: Engine, record: ContainerRecord) -> Surroundings:
     return Surroundings(
         directory=str(engine.containers.directory / record.id), layers_directory=str(engine.data_root / "layers"),
         cgroup_setup=(*plan_cgroup(layout, name), *limits), cgroup_join=plan_join(layout, name),
-        cgroup_view=plan_view(layout, writable=config.privileged),
+        cgroup_view=plan_view(layout, writable=config.privileged, name=name if config.cgroupns_mode == "host" else ""),
         network=plan_endpoints(record.endpoints),
         seccomp_program=program, seccomp_profile=profile, devices=devices, namespace_pids=shared,
         rows=config.console_size[0] if len(config.console_size) == 2 else 0,

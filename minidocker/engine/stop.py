@@ -5,13 +5,13 @@ from __future__ import annotations
 import select
 import signal
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from minidocker.container.protocol import Kill
 from minidocker.container.record import Status, move_state
+from minidocker.container.signals import parse_signal
 from minidocker.engine.engine import Engine, publish_container_event
 from minidocker.engine.health import start_health, stop_health
 from minidocker.engine.start import group_name, start_handle
@@ -20,7 +20,7 @@ from minidocker.engine.wait import ExitResult, resolve_waiters, wait_container
 from minidocker.errors import Conflict, HostError, InvalidParameter, NotModified
 
 __all__ = [
-    "freeze_handle", "kill_container", "kill_handle", "parse_signal", "pause_container", "restart_container", "stop_container",
+    "freeze_handle", "kill_container", "kill_handle", "pause_container", "restart_container", "stop_container",
     "stop_handle", "unpause_container",
 ]  # fmt: skip
 
@@ -29,20 +29,6 @@ DEFAULT_STOP_TIMEOUT_S: Final = 10
 KILL_TIMEOUT_S: Final = 10
 """How long the kernel may take to end a process that was killed: it can hang in a device."""
 FREEZE_TRIES: Final = 1000
-
-
-def parse_signal(text: str) -> signal.Signals:
-    """Return the signal that `TERM`, `SIGTERM` or `15` names.
-
-    Raises:
-        InvalidParameter: there is no such signal.
-    """
-    with suppress(ValueError, KeyError):
-        if text.lstrip("-").isdigit():
-            return signal.Signals(int(text))
-        name = text.upper()
-        return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"]
-    raise InvalidParameter(f"invalid signal: {text}")
 
 
 def kill_container(engine: Engine, reference: str, *, signal: str) -> None:
@@ -64,12 +50,12 @@ def kill_container(engine: Engine, reference: str, *, signal: str) -> None:
         _wait_until_stopped(engine, handle, KILL_TIMEOUT_S)
 
 
-def kill_handle(engine: Engine, handle: Handle, number: signal.Signals) -> None:
+def kill_handle(engine: Engine, handle: Handle, number: int) -> None:
     """Send a signal to a running container whose lock is held; KILL thaws it, because a frozen process cannot die."""
     if number == signal.SIGKILL:
         _remember_manual_stop(handle)
     if handle.link is not None:
-        handle.link.tell(Kill(signal=int(number)))
+        handle.link.tell(Kill(signal=number))
     if number == signal.SIGKILL and handle.record.state.status is Status.PAUSED:
         freeze_handle(engine, handle, frozen=False)
     publish_container_event(engine, handle, "kill", signal=str(int(number)))

@@ -13,6 +13,8 @@ from minidocker.kernel.libc import LIBC, check
 __all__ = ["drop_bounding_set", "read_bounding_set", "read_last_capability", "set_capabilities"]
 
 _PR_CAPBSET_DROP: Final = 24
+_PR_CAP_AMBIENT: Final = 47
+_PR_CAP_AMBIENT_RAISE: Final = 2
 _VERSION_3: Final = 0x20080522
 
 
@@ -45,9 +47,13 @@ def drop_bounding_set(keep: Collection[str]) -> None:
             check("prctl(PR_CAPBSET_DROP)", lambda n=number: LIBC.prctl(_PR_CAPBSET_DROP, n, 0, 0, 0))  # type: ignore[misc]  # lambda default
 
 
-def set_capabilities(keep: Collection[str]) -> None:
-    """Set the permitted and effective sets to *keep* and empty the inheritable set (CVE-2022-24769)."""
-    bits = sum(1 << CAPABILITIES.index(name) for name in keep)
-    data = (_Data * 2)(*(_Data(effective=word, permitted=word, inheritable=0) for word in (bits & 0xFFFFFFFF, bits >> 32)))
+def set_capabilities(keep: Collection[str], *, ambient: Collection[str] = ()) -> None:
+    """Set the permitted and effective sets to *keep*, and the inheritable set to *ambient*: nothing, as a rule (CVE-2022-24769)."""
+    bits, inherited = (sum(1 << CAPABILITIES.index(name) for name in names) for names in (keep, ambient))
+    words = ((bits & 0xFFFFFFFF, inherited & 0xFFFFFFFF), (bits >> 32, inherited >> 32))
+    data = (_Data * 2)(*(_Data(effective=word, permitted=word, inheritable=below) for word, below in words))
     header = _Header(version=_VERSION_3, pid=0)
     check("capset", lambda: LIBC.capset(ctypes.byref(header), ctypes.byref(data)))
+    for name in ambient:
+        number = CAPABILITIES.index(name)
+        check("prctl(PR_CAP_AMBIENT)", lambda n=number: LIBC.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, n, 0, 0))  # type: ignore[misc]  # lambda default

@@ -55,7 +55,8 @@ def describe_step(step: Step) -> Explanation:
         case Unshare():
             return Explanation(what=f"unshare({describe_flags(step.namespaces)})", chapter=NAMESPACES)
         case Join():
-            return Explanation(what=f"setns(pidfd of {step.pid}, {describe_flags(step.namespaces)})", chapter=NAMESPACES)
+            whose = step.path or f"pidfd of {step.pid}"
+            return Explanation(what=f"setns({whose}, {describe_flags(step.namespaces)})", chapter=NAMESPACES)
         case CreateVeth():
             isolated = ", isolated" if step.isolated else ""
             return Explanation(what=f"link {step.host_name} on {step.bridge} <-> {step.container_name}{isolated}", chapter=NETWORK)

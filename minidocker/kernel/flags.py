@@ -38,7 +38,9 @@ class Ms(IntFlag):
     NOSUID = 2
     NODEV = 4
     NOEXEC = 8
+    SYNCHRONOUS = 16
     REMOUNT = 32
+    DIRSYNC = 128
     NOATIME = 1024
     NODIRATIME = 2048
     BIND = 4096

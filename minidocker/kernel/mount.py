@@ -157,17 +157,20 @@ def make_file(root_fd: int, path: str) -> None:
 def mount_on_fd(source: str | None, target_fd: int, *, fstype: str = "", flags: Ms = Ms(0), data: str = "") -> None:
     """Mount on the file that *target_fd* has open.
 
-    A bind with further flags takes two calls: the kernel ignores the flags of the first (mount(2), "Bind mount").
+    A bind with further flags takes two calls: the kernel ignores the flags of the first (mount(2), "Bind mount"). Propagation
+    always takes one of its own.
     """
     if flags & Ms.REMOUNT:
         mount(None, os.readlink(fd_path(target_fd)), flags=flags)
         return
+    propagation = flags & (Ms.PRIVATE | Ms.SLAVE | Ms.SHARED | Ms.UNBINDABLE)
     if not flags & Ms.BIND:
-        mount(source, fd_path(target_fd), fstype=fstype, flags=flags, data=data)
-        return
-    mount(source, fd_path(target_fd), flags=flags & (Ms.BIND | Ms.REC))
-    extra = flags & ~(Ms.BIND | Ms.REC | Ms.PRIVATE | Ms.SLAVE | Ms.SHARED)
-    propagation = flags & (Ms.PRIVATE | Ms.SLAVE | Ms.SHARED)
+        plain = flags & ~propagation & ~Ms.REC
+        mount(source, fd_path(target_fd), fstype=fstype, flags=plain, data=data)
+        extra = Ms(0)
+    else:
+        mount(source, fd_path(target_fd), flags=flags & (Ms.BIND | Ms.REC))
+        extra = flags & ~(Ms.BIND | Ms.REC | propagation)
     if not (extra or propagation):
         return
     target = os.readlink(fd_path(target_fd))

@@ -14,7 +14,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Protocol, assert_never
@@ -23,6 +23,7 @@ from minidocker.codec.ebpf import assemble_device_program, parse_device_rule
 from minidocker.codec.nft_messages import render_batch, replace_table_messages
 from minidocker.codec.nftables import plan_name_redirect
 from minidocker.kernel import bpf, capabilities, mount, namespaces, netlink, process, seccomp, terminal
+from minidocker.kernel.attach import attach, attach_on_host, on_fd
 from minidocker.kernel.copy import copy_stack
 from minidocker.kernel.flags import Clone, Ms
 from minidocker.kernel.steps import (
@@ -105,7 +106,10 @@ def perform_init_step(step: Step, context: InitContext) -> None:
             if step.namespaces & Clone.NEWNET:
                 context.channel.announce_namespaces()
         case Join():
-            namespaces.setns(context.pidfds[step.pid], step.namespaces)
+            if step.path:
+                _join(step)
+            else:
+                namespaces.setns(context.pidfds[step.pid], step.namespaces)
             if step.namespaces & Clone.NEWNS:
                 context.change_root()
         case SetHostname():
@@ -114,7 +118,10 @@ def perform_init_step(step: Step, context: InitContext) -> None:
             with netlink.open_route_socket() as route:
                 netlink.set_loopback_up(route)
         case Mount():
-            _mount(step, context)
+            if step.host_target:
+                attach_on_host(step)
+            else:
+                attach(step, context.root())
         case MakeDirectory():
             mount.make_directories(context.root(), step.path)
         case PopulateVolume():
@@ -123,7 +130,7 @@ def perform_init_step(step: Step, context: InitContext) -> None:
             _make_device(step, context.root())
         case BindDevice():
             mount.make_file(context.root(), step.path)
-            _on_fd(context.root(), step.path, lambda fd: mount.mount_on_fd(step.host_path, fd, flags=Ms.BIND))
+            on_fd(context.root(), step.path, lambda fd: mount.mount_on_fd(step.host_path, fd, flags=Ms.BIND))
         case MakeSymlink():
             _make_symlink(step, context.root())
         case PivotRoot():
@@ -174,60 +181,13 @@ def _write_file(path: str, value: str) -> None:
 
 
 def _join(step: Join) -> None:
-    pidfd = os.pidfd_open(step.pid)
+    fd = os.open(step.path, os.O_RDONLY | os.O_CLOEXEC) if step.path else os.pidfd_open(step.pid)
     try:
-        namespaces.setns(pidfd, step.namespaces)
-    finally:
-        os.close(pidfd)
-
-
-def _on_fd(root_fd: int, path: str, action: Callable[[int], None]) -> None:
-    """Call *action* with a descriptor of *path* inside the root."""
-    fd = mount.open_in_root(root_fd, path)
-    try:
-        action(fd)
+        namespaces.setns(fd, step.namespaces)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, step.path or f"/proc/{step.pid}/ns") from error
     finally:
         os.close(fd)
-
-
-def _mount(step: Mount, context: InitContext) -> None:
-    if step.cwd:
-        os.chdir(step.cwd)
-    if step.host_target and step.target == "/":
-        mount.separate_mounts(step.flags & ~Ms.REC)
-        return
-    if step.host_target:
-        mount.mount(step.source or None, step.target, fstype=step.fstype, flags=step.flags, data=step.data)
-        return
-    with ExitStack() as stack:
-        source, create = step.source, step.create
-        if step.subpath:
-            source, create = _open_subpath(step, stack)
-        if create == "dir":
-            mount.make_directories(context.root(), step.target)
-        elif create == "file":
-            mount.make_file(context.root(), step.target)
-        _attach(step, source, context.root())
-
-
-def _open_subpath(step: Mount, stack: ExitStack) -> tuple[str, str]:
-    """Return a name for what *subpath* means inside the source, and what kind of mount point it needs."""
-    root = os.open(step.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    stack.callback(os.close, root)
-    fd = mount.open_in_root(root, step.subpath)
-    stack.callback(os.close, fd)
-    return mount.fd_path(fd), "dir" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file"
-
-
-def _attach(step: Mount, source: str, root_fd: int) -> None:
-    def attach(fd: int) -> None:
-        mount.mount_on_fd(source or None, fd, fstype=step.fstype, flags=step.flags, data=step.data)
-
-    try:
-        _on_fd(root_fd, step.target, attach)
-    except OSError as error:
-        if not (step.optional and error.errno in (errno.ENODEV, errno.EPERM, errno.EINVAL, errno.ENOENT, errno.EBUSY)):
-            raise OSError(error.errno, error.strerror, step.target) from error
 
 
 def _populate_volume(step: PopulateVolume, context: InitContext) -> None:
@@ -274,7 +234,7 @@ def _make_console(step: MakeConsole, context: InitContext) -> None:
         terminal.set_window_size(master, rows=step.rows, columns=step.columns)
     if step.bind:
         mount.make_file(context.root(), "/dev/console")
-        _on_fd(context.root(), "/dev/console", lambda fd: mount.mount(mount.fd_path(slave), mount.fd_path(fd), flags=Ms.BIND))
+        on_fd(context.root(), "/dev/console", lambda fd: mount.mount(mount.fd_path(slave), mount.fd_path(fd), flags=Ms.BIND))
     context.channel.send_console(master)
     os.close(master)
     terminal.make_controlling_terminal(slave)
@@ -313,7 +273,7 @@ def _set_user(step: SetUser, context: InitContext) -> None:
     os.setresgid(identity.gid, identity.gid, identity.gid)
     os.setresuid(identity.uid, identity.uid, identity.uid)
     process.set_keep_capabilities(False)
-    capabilities.set_capabilities(step.keep)
+    capabilities.set_capabilities(step.keep, ambient=step.ambient)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -107,11 +107,13 @@ class Unshare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Join:
-    """Enter namespaces of a running process, through its pidfd; see setns(2)."""
+    """Enter namespaces of a running process, through its pidfd, or a namespace that a file stands for; see setns(2)."""
 
     TAGGED: ClassVar[bool] = True
-    pid: int
+    pid: int = 0
     """Host pid of the process whose namespaces are entered."""
+    path: str = ""
+    """Instead of a process: a file of the host that stands for one namespace, such as `/run/netns/NAME`."""
     namespaces: Clone
     actor: Actor
     why: str = ""
@@ -225,7 +227,9 @@ class Mount:
     host_target: bool = False
     """Whether *target* is a path of the host: propagation of `/`, and the root file system itself."""
     create: str = ""
-    """`dir` or `file`: make a missing mount point of that kind."""
+    """`dir` or `file`: make a missing mount point of that kind; `source`: of the kind that the source is of."""
+    copy_up: bool = False
+    """Whether what was at *target* is copied into the new file system."""
     optional: bool = False
     """Whether a kernel without this file system is good enough."""
     why: str = ""
@@ -409,6 +413,8 @@ class SetUser:
     extra_groups: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     """Capabilities for the permitted and effective sets; a user other than root loses them at execve."""
+    ambient: tuple[str, ...] = ()
+    """Capabilities that a user other than root keeps over execve; see capabilities(7), "Ambient"."""
     why: str = ""
 
 
@@ -422,6 +428,8 @@ class Exec:
     cwd: str = "/"
     init: bool = False
     """`--init`: stay as PID 1 that forwards signals and reaps, and run the command as its child."""
+    detached: bool = False
+    """Whether the command may outlive the process that made it; otherwise the kernel kills it when its monitor is killed."""
     why: str = ""
 
 

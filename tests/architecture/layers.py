@@ -17,6 +17,7 @@ LEVELS: dict[str, frozenset[str]] = {
         for concept in CONCEPTS
     },
     "engine": frozenset({"errors", "ids", "spec", "codec", "kernel", *CONCEPTS}),
+    "oci": frozenset({"errors", "ids", "spec", "codec", "kernel", "container", "cgroup"}),
     "api": frozenset({"fingerprint", "errors", "ids", "spec", "codec", "kernel", "engine", *CONCEPTS}),
     "cli": frozenset({"errors", "ids", "spec", "codec", "kernel", "fingerprint"}),
     "tls": frozenset({"errors"}),
@@ -32,6 +33,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("builtin", "image"): "a built-in image is made and stored like any other",
     ("builtin", "reference"): "it has a name",
     ("build", "dockerfile"): "a build is what a Dockerfile says: instructions are what goes in",
+    ("cli.oci", "oci"): "the run time is this command: there is no server to ask",
+    ("cli.oci", "container"): "signals by name; a pure table",
     ("cli.daemon", "api"): "the same executable is client and server; imported when it becomes the server",
     ("cli.daemon", "engine"): "the server's options and default places",
     ("cli.manifest", "registry"): "the client asks the registry itself, as Docker's does: the Remote API shows no manifest",
@@ -53,7 +56,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 PURE_PACKAGES = (
     "tls/der.py", "tls/ed25519.py", "tls/x509.py", "machine/cpio.py", "machine/kernel_image.py", "machine/modules.py", "machine/settings.py",
     "build/request.py", "build/stages.py", "build/state.py", "build/key.py", "build/mode.py", "build/progress.py",
-    "codec/", "spec/", "errors.py", "ids.py", "reference/", "dockerfile/", "cgroup/limits.py", "cgroup/usage.py", "container/health.py", "container/mounts.py", "container/plan.py", "container/record.py",
+    "codec/", "spec/", "errors.py", "ids.py", "reference/", "dockerfile/", "cgroup/limits.py", "cgroup/usage.py", "container/health.py", "oci/plan.py", "oci/example.py", "container/mounts.py", "container/plan.py", "container/record.py",
     "container/capabilities.py", "container/seccomp.py", "image/layer.py", "container/seccomp_profile.py", "container/user.py", "container/names.py",
     "kernel/steps.py", "kernel/flags.py", "kernel/explain.py", "kernel/shell.py", "registry/names.py", "registry/documents.py", "registry/protocol.py",
     "registry/endpoints.py", "registry/challenge.py", "registry/htpasswd.py", "registry/bcrypt.py", "network/bridge.py", "network/ipam.py", "network/iptables.py",
@@ -69,7 +72,7 @@ IMPURE_MODULES = frozenset(
 
 BANS: dict[str, tuple[frozenset[str], str]] = {
     "ctypes": (frozenset({"kernel"}), "one door to the kernel"),
-    "subprocess": (frozenset({"machine.boot", "machine.init", "machine.packages", "cli.autostart", "cli.credentials", "engine.build_fetch"}), "no helper programs; the client starts the server and asks credential helpers, a git context git, a machine needs QEMU and apt, and its first process a second one"),
+    "subprocess": (frozenset({"oci.hooks", "machine.boot", "machine.init", "machine.packages", "cli.autostart", "cli.credentials", "engine.build_fetch"}), "no helper programs; the client starts the server and asks credential helpers, a git context git, a machine needs QEMU and apt, and its first process a second one"),
 }
 """Module → who may import it, and why nobody else."""
 

@@ -397,7 +397,7 @@ def test_signal_to_the_client_reaches_the_command(server: Server) -> None:
 
 
 BAD_REQUESTS = {
-    "unknown-image": (["no-such-image"], "no registry client"),
+    "unknown-image": (["127.0.0.1:1/no-such-image"], "refused"),
     "malformed-image": (["Not A Name"], "invalid reference format"),
     "unknown-user": (["--user", "stranger", "toolbox", "true"], "unable to find user stranger"),
     "too-little-memory": (["--memory", "1m", "toolbox", "true"], "Minimum memory limit allowed is 6MB"),

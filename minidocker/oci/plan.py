@@ -1,0 +1,277 @@
+"""Plan a bundle: from the records of `config.json` to the steps that the kernel performs.
+
+Pure. The order is that of `minidocker.container.plan`, with two differences that the specification makes: hooks run while the host's
+files are still there, so a `Synchronise` stands before `PivotRoot`; and `create` ends at the last `Synchronise`, where init waits for
+`start`. See "Linux container configuration" and runc(8). Chapter 16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from minidocker.cgroup.layout import CgroupLayout
+from minidocker.cgroup.limits import plan_cgroup, plan_device_rules, plan_join, plan_limits, plan_view
+from minidocker.container.plan import DEFAULT_DEVICES, device_rules, plan_privileges
+from minidocker.errors import InvalidParameter
+from minidocker.kernel import flags
+from minidocker.kernel.flags import CAPABILITIES, Clone, Ms
+from minidocker.kernel.steps import (
+    Actor, Exec, ForkInit, Join, MakeConsole, MakeDevice, MakeSymlink, MaskPath, Mount, PivotRoot, ReadonlyPath, SetHostname,
+    SetLoopbackUp, SetOomScore, SetRlimit, Step, Synchronise, Unshare, WriteCgroup, WriteSysctl,
+)  # fmt: skip
+from minidocker.oci import bundle
+from minidocker.spec.container import HostConfig
+
+__all__ = ["MOUNT_OPTIONS", "NAMESPACES", "Ground", "compute_cgroup_name", "compute_limits", "plan_bundle", "plan_process"]
+
+NAMESPACES: Final = {
+    "mount": Clone.NEWNS, "uts": Clone.NEWUTS, "ipc": Clone.NEWIPC, "network": Clone.NEWNET, "pid": Clone.NEWPID,
+    "cgroup": Clone.NEWCGROUP, "user": Clone.NEWUSER, "time": Clone.NEWTIME,
+}  # fmt: skip
+"""The specification's words for namespaces."""
+MOUNT_OPTIONS: Final = {
+    "ro": (True, Ms.RDONLY), "rw": (False, Ms.RDONLY), "nosuid": (True, Ms.NOSUID), "suid": (False, Ms.NOSUID),
+    "nodev": (True, Ms.NODEV), "dev": (False, Ms.NODEV), "noexec": (True, Ms.NOEXEC), "exec": (False, Ms.NOEXEC),
+    "sync": (True, Ms.SYNCHRONOUS), "async": (False, Ms.SYNCHRONOUS), "dirsync": (True, Ms.DIRSYNC),
+    "noatime": (True, Ms.NOATIME), "atime": (False, Ms.NOATIME), "nodiratime": (True, Ms.NODIRATIME),
+    "diratime": (False, Ms.NODIRATIME), "relatime": (True, Ms.RELATIME), "norelatime": (False, Ms.RELATIME),
+    "strictatime": (True, Ms.STRICTATIME), "nostrictatime": (False, Ms.STRICTATIME), "bind": (True, Ms.BIND),
+    "rbind": (True, Ms.BIND | Ms.REC), "remount": (True, Ms.REMOUNT), "silent": (True, Ms.SILENT), "loud": (False, Ms.SILENT),
+    "private": (True, Ms.PRIVATE), "rprivate": (True, Ms.PRIVATE | Ms.REC), "slave": (True, Ms.SLAVE),
+    "rslave": (True, Ms.SLAVE | Ms.REC), "shared": (True, Ms.SHARED), "rshared": (True, Ms.SHARED | Ms.REC),
+    "unbindable": (True, Ms.UNBINDABLE), "runbindable": (True, Ms.UNBINDABLE | Ms.REC), "defaults": (True, Ms(0)),
+}  # fmt: skip
+"""Options of mount(8) that are flags; whether they set them."""
+_DEVICE_LINKS: Final = {
+    "/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0", "/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2",
+    "/dev/ptmx": "pts/ptmx",
+}  # fmt: skip
+_PROPAGATION: Final = {"": Ms.SLAVE, "private": Ms.PRIVATE, "rprivate": Ms.PRIVATE, "slave": Ms.SLAVE, "rslave": Ms.SLAVE, "shared": Ms.SHARED, "rshared": Ms.SHARED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a plan has to know beside the bundle."""
+
+    container_id: str
+    root: str
+    """Host path of the root file system."""
+    layout: CgroupLayout
+    seccomp_program: bytes = b""
+
+
+def compute_cgroup_name(path: str, container_id: str) -> str:
+    """Return the control group's name below each tree's root.
+
+    Raises:
+        InvalidParameter: a name in systemd's form, which only systemd can make.
+    """
+    if path.count(":") == 2:
+        raise InvalidParameter(f"make control group `{path}`: that is a name for systemd", hint="use the cgroupfs manager")
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    return "/".join(parts) or container_id
+
+
+def compute_limits(resources: bundle.Resources) -> HostConfig:
+    """Return the limits in Docker's words, which the table of control group files is written in."""
+    memory, cpu = resources.memory, resources.cpu
+    return HostConfig(
+        memory=max(memory.limit, 0), memory_reservation=memory.reservation, memory_swap=memory.swap or (-1 if memory.limit > 0 else 0),
+        memory_swappiness=memory.swappiness, oom_kill_disable=memory.disable_oom_killer, cpu_shares=cpu.shares,
+        cpu_quota=max(cpu.quota, 0), cpu_period=cpu.period, cpuset_cpus=cpu.cpus, cpuset_mems=cpu.mems,
+        pids_limit=resources.pids.limit, blkio_weight=resources.block_io.weight,
+    )  # fmt: skip
+
+
+def _device_rules(rules: tuple[bundle.DeviceRule, ...]) -> tuple[str, ...]:
+    """Return what is allowed; the last rule about everything decides whether that is all.
+
+    The specification's list is read in order. A first "deny all" is how every engine begins it; what is denied one by one after
+    that was never allowed.
+    """
+    everything = [rule.allow for rule in rules if rule.type == "a" and rule.major < 0 and rule.minor < 0]
+    if everything and everything[-1]:
+        return ("a *:* rwm",)
+
+    def number(value: int) -> str:
+        return "*" if value < 0 else str(value)
+
+    named = (f"{r.type} {number(r.major)}:{number(r.minor)} {r.access or 'rwm'}" for r in rules if r.allow and r.type in ("b", "c"))
+    return device_rules(DEFAULT_DEVICES, tuple(named))
+
+
+def plan_bundle(spec: bundle.Spec, process: bundle.Process, ground: Ground) -> tuple[Step, ...]:
+    """Return the steps that make the container of *spec* around *process*.
+
+    Raises:
+        InvalidParameter: an option that no step can express.
+    """
+    name = compute_cgroup_name(spec.linux.cgroups_path, ground.container_id)
+    shown = "" if any(namespace.type == "cgroup" for namespace in spec.linux.namespaces) else name
+    return (
+        *plan_cgroup(ground.layout, name),
+        *plan_limits(compute_limits(spec.linux.resources), ground.layout, name),
+        *_plan_unified(spec.linux.resources, ground.layout, name),
+        *plan_device_rules(ground.layout, name, _device_rules(spec.linux.resources.devices)),
+        *_plan_birth(spec.linux, plan_join(ground.layout, name)),
+        *_plan_names(spec),
+        *_plan_root(spec, ground),
+        *(step for mount in spec.mounts for step in _plan_mount(mount, ground.layout, shown)),
+        *_plan_devices(spec.linux.devices),
+        Synchronise(why="hooks of the bundle run now: the mounts are there, and so are still the host's files"),
+        PivotRoot(root=ground.root, readonly=spec.root.readonly, why="the bundle's file system becomes the root"),
+        *_plan_after_pivot(spec, process),
+        Synchronise(why="created; what follows is up to `start`"),
+        *_plan_command(process, ground.seccomp_program),
+    )  # fmt: skip
+
+
+def _plan_unified(resources: bundle.Resources, layout: CgroupLayout, name: str) -> Iterator[Step]:
+    if resources.unified and layout.version != 2:
+        raise InvalidParameter("set `linux.resources.unified`: this machine has no unified control groups")
+    for file, value in resources.unified.items():
+        if "/" in file:
+            raise InvalidParameter(f"set `linux.resources.unified`: `{file}` is no file name")
+        yield WriteCgroup(path=f"{layout.hierarchies[0].mount_point}/{name}/{file}", value=value, why="as the bundle says")
+
+
+def _plan_birth(linux: bundle.Linux, join: tuple[Step, ...]) -> Iterator[Step]:
+    wanted = {namespace.type: namespace.path for namespace in linux.namespaces}
+    unknown = sorted(set(wanted) - set(NAMESPACES))
+    if unknown:
+        raise InvalidParameter(f"make namespace `{unknown[0]}`: there is no such kind")
+    for kind in ("time", "pid"):  # both take effect at the fork
+        if wanted.get(kind):
+            yield Join(path=wanted[kind], namespaces=NAMESPACES[kind], actor=Actor.MONITOR, why="a namespace that exists already")
+        elif kind in wanted:
+            yield Unshare(namespaces=NAMESPACES[kind], actor=Actor.MONITOR, why="takes effect for the next child")
+    yield ForkInit(why="from here on two processes work side by side")
+    rest = {kind: path for kind, path in wanted.items() if kind not in ("time", "pid", "cgroup")}
+    for kind, path in rest.items():
+        if path and kind != "mount":
+            yield Join(path=path, namespaces=NAMESPACES[kind], actor=Actor.INIT, why="a namespace that exists already")
+    new = Clone(0)
+    for kind, path in rest.items():
+        new |= Clone(0) if path else NAMESPACES[kind]
+    if rest.get("mount"):
+        yield Join(path=rest["mount"], namespaces=Clone.NEWNS, actor=Actor.INIT, why="last, because paths mean something else behind it")
+    yield Unshare(namespaces=new, actor=Actor.INIT, why="new ones for the rest")
+    yield from join
+    if wanted.get("cgroup"):
+        yield Join(path=wanted["cgroup"], namespaces=Clone.NEWCGROUP, actor=Actor.INIT, why="a namespace that exists already")
+    elif "cgroup" in wanted:
+        yield Unshare(namespaces=Clone.NEWCGROUP, actor=Actor.INIT, why="its root is the group just joined")
+
+
+def _plan_names(spec: bundle.Spec) -> Iterator[Step]:
+    if spec.hostname or spec.domainname:
+        yield SetHostname(hostname=spec.hostname, domainname=spec.domainname, why="as the bundle says")
+    if any(namespace.type == "network" and not namespace.path for namespace in spec.linux.namespaces):
+        yield SetLoopbackUp(why="a new network namespace has `lo`, but switched off")
+
+
+def _plan_root(spec: bundle.Spec, ground: Ground) -> Iterator[Step]:
+    propagation = _PROPAGATION.get(spec.linux.rootfs_propagation)
+    if propagation is None:
+        raise InvalidParameter(f"rootfsPropagation={spec.linux.rootfs_propagation} is not supported")
+    yield Mount(source="", target="/", flags=propagation | Ms.REC, host_target=True, why="how mounts travel between host and container")
+    yield Mount(source=ground.root, target=ground.root, flags=Ms.BIND | Ms.REC, host_target=True, why="pivot_root(2) wants a mount")
+
+
+def _plan_mount(mount: bundle.Mount, layout: CgroupLayout, group: str) -> Iterator[Step]:
+    mount_flags, data, copy_up = Ms(0), [], False
+    for option in mount.options:
+        if option in MOUNT_OPTIONS:
+            sets, flag = MOUNT_OPTIONS[option]
+            mount_flags = mount_flags | flag if sets else mount_flags & ~flag
+        elif option == "tmpcopyup":
+            copy_up = True
+        elif option in ("rro", "rnosuid", "rnodev", "rnoexec"):
+            mount_flags |= MOUNT_OPTIONS[option[1:]][1]
+        else:
+            data.append(option)
+    if mount.type == "cgroup":
+        yield from plan_view(layout, writable=not mount_flags & Ms.RDONLY, name=group)
+        return
+    is_bind = bool(mount_flags & Ms.BIND) or mount.type == "bind"
+    mode = ",".join(data) if not is_bind else ""
+    yield Mount(
+        source=mount.source or mount.type, target=mount.destination, fstype="" if is_bind else mount.type,
+        flags=mount_flags | (Ms.BIND if is_bind else Ms(0)), data=mode, create="source" if is_bind else "dir", copy_up=copy_up,
+        why="as the bundle says",
+    )  # fmt: skip
+
+
+def _plan_devices(devices: tuple[bundle.Device, ...]) -> Iterator[Step]:
+    named = {device.path for device in devices}
+    for default in DEFAULT_DEVICES:
+        if default.path not in named:
+            yield MakeDevice(path=default.path, type=default.kind, major=default.major, minor=default.minor, why="every container has it")
+    for device in devices:
+        kind = "c" if device.type == "u" else device.type
+        yield MakeDevice(
+            path=device.path, type=kind, major=device.major, minor=device.minor, mode=device.file_mode & 0o7777, why="as the bundle says"
+        )
+    for path, target in _DEVICE_LINKS.items():
+        yield MakeSymlink(path=path, target=target, why="a name that programs expect")
+
+
+def _plan_after_pivot(spec: bundle.Spec, process: bundle.Process) -> Iterator[Step]:
+    if process.terminal:
+        size = process.console_size
+        yield MakeConsole(rows=size.height, columns=size.width, why="from the container's own devpts")
+    for name, value in spec.linux.sysctl.items():
+        yield WriteSysctl(name=name, value=value, why="as the bundle says")
+    for path in spec.linux.readonly_paths:
+        yield ReadonlyPath(path=path, why="as the bundle says")
+    for path in spec.linux.masked_paths:
+        yield MaskPath(path=path, why="as the bundle says")
+    yield from _plan_limits(process)
+
+
+def _plan_limits(process: bundle.Process) -> Iterator[Step]:
+    for limit in process.rlimits:
+        word = limit.type.removeprefix("RLIMIT_")
+        if word not in flags.Rlimit.__members__:
+            raise InvalidParameter(f"set rlimit `{limit.type}`: there is no such limit")
+        soft, hard = (-1 if value >= 1 << 63 else value for value in (limit.soft, limit.hard))
+        yield SetRlimit(resource=flags.Rlimit[word], soft=soft, hard=hard, why="as the bundle says")
+    if process.oom_score_adj is not None:
+        yield SetOomScore(score=process.oom_score_adj, why="as the bundle says")
+
+
+def _plan_command(process: bundle.Process, program: bytes) -> Iterator[Step]:
+    sets = process.capabilities or bundle.Capabilities()
+    known = frozenset(CAPABILITIES)
+    bounding, permitted, ambient = (
+        tuple(name for name in names if name in known) for names in (sets.bounding, sets.permitted, sets.ambient)
+    )
+    yield from plan_privileges(
+        user=f"{process.user.uid}:{process.user.gid}", groups=tuple(map(str, process.user.additional_gids)), keep=permitted,
+        bounding=bounding, ambient=ambient, no_new_privileges=process.no_new_privileges, program=program, profile="bundle",
+    )  # fmt: skip
+    yield Exec(argv=process.args, env=process.env, cwd=process.cwd, detached=True, why="the command takes init's place")
+
+
+def plan_process(spec: bundle.Spec, process: bundle.Process, pid: int, ground: Ground) -> tuple[Step, ...]:
+    """Return the steps of one more process in the container whose first process is *pid*."""
+    namespaces = Clone(0)
+    for namespace in spec.linux.namespaces:
+        if namespace.type not in ("pid", "time"):
+            namespaces |= NAMESPACES[namespace.type]
+    name = compute_cgroup_name(spec.linux.cgroups_path, ground.container_id)
+    console = MakeConsole(
+        rows=process.console_size.height, columns=process.console_size.width, bind=False, why="one more terminal of the same devpts"
+    )
+    return (
+        Join(pid=pid, namespaces=Clone.NEWPID, actor=Actor.MONITOR, why="the next child is born into the container's pid namespace"),
+        ForkInit(why="the process itself"),
+        *plan_join(ground.layout, name),
+        Join(pid=pid, namespaces=namespaces, actor=Actor.INIT, why="the namespaces of the container's first process"),
+        *((console,) if process.terminal else ()),
+        *_plan_limits(process),
+        Synchronise(why="everything that the host can refuse is behind us"),
+        *_plan_command(process, ground.seccomp_program),
+    )

@@ -1,0 +1,159 @@
+"""Bundles as steps: what podman and containerd ask for, in the order in which the kernel can do it."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from minidocker.cgroup.layout import EXAMPLE_LAYOUT, CgroupLayout, Hierarchy
+from minidocker.errors import InvalidParameter, MinidockerError, NotSupported
+from minidocker.kernel.flags import Clone, Ms
+from minidocker.kernel.steps import (
+    DropCapabilities, Exec, ForkInit, Join, LimitDevices, MakeConsole, Mount, PivotRoot, SetUser, Step, Synchronise, Unshare, WriteCgroup,
+)  # fmt: skip
+from minidocker.oci.bundle import parse_spec
+from minidocker.oci.example import EXAMPLE_SPEC, render_features
+from minidocker.oci.plan import Ground, compute_cgroup_name, plan_bundle, plan_process
+
+GROUND = Ground(container_id="c", root="/bundle/rootfs", layout=EXAMPLE_LAYOUT)
+V1 = CgroupLayout(version=1, hierarchies=(Hierarchy(mount_point="/sys/fs/cgroup/memory", controllers=("memory",)),))
+
+
+def plan(change: dict[str, Any] | None = None, *, ground: Ground = GROUND) -> tuple[Step, ...]:
+    """Return the plan of the example bundle with *change* at its top level."""
+    spec = parse_spec(deepcopy(EXAMPLE_SPEC) | (change or {}))
+    assert spec.process is not None
+    return plan_bundle(spec, spec.process, ground)
+
+
+def linux(**change: Any) -> dict[str, Any]:
+    """Return the `linux` section of the example with *change*."""
+    section = deepcopy(EXAMPLE_SPEC["linux"])
+    assert isinstance(section, dict)
+    return {"linux": section | change}
+
+
+def test_hooks_meet_the_hosts_files_and_start_comes_last() -> None:
+    """Hooks run before the pivot, because they are the host's programs; `create` ends where only the command is left."""
+    steps = plan()
+    pivot = next(i for i, step in enumerate(steps) if isinstance(step, PivotRoot))
+    pauses = [i for i, step in enumerate(steps) if isinstance(step, Synchronise)]
+    assert len(pauses) == 2
+    assert pauses[0] < pivot < pauses[1]
+    assert all(not isinstance(step, DropCapabilities | SetUser | Exec) for step in steps[: pauses[1]])
+    assert isinstance(steps[-1], Exec)
+
+
+def test_namespace_with_a_path_is_joined_and_one_without_is_made() -> None:
+    """The engine, podman for one, makes the network namespace itself and names its file."""
+    kinds = [{"type": "mount"}, {"type": "pid"}, {"type": "network", "path": "/run/netns/n"}, {"type": "uts"}]
+    steps = plan(linux(namespaces=kinds))
+    joins = [step for step in steps if isinstance(step, Join)]
+    assert [(step.path, step.namespaces) for step in joins] == [("/run/netns/n", Clone.NEWNET)]
+    made = [step.namespaces for step in steps if isinstance(step, Unshare)]
+    assert made == [Clone.NEWPID, Clone.NEWNS | Clone.NEWUTS]
+    assert isinstance(steps[next(i for i, s in enumerate(steps) if isinstance(s, Unshare)) + 1], ForkInit), "a pid namespace acts on the next child"
+
+
+MOUNTS = {
+    "flags": (["nosuid", "ro", "size=1k"], Ms.NOSUID | Ms.RDONLY, "size=1k"),
+    "last-word-wins": (["ro", "rw"], Ms(0), ""),
+    "propagation": (["rprivate"], Ms.PRIVATE | Ms.REC, ""),
+}
+
+
+@pytest.mark.parametrize(("options", "flags", "data"), MOUNTS.values(), ids=MOUNTS)
+def test_options_are_flags_or_data(options: list[str], flags: Ms, data: str) -> None:
+    """The kernel takes flags in one argument and the file system's own words in another; mount(8) takes them mixed."""
+    steps = plan({"mounts": [{"destination": "/t", "type": "tmpfs", "source": "tmpfs", "options": options}]})
+    mount = next(step for step in steps if isinstance(step, Mount) and step.target == "/t")
+    assert (mount.flags, mount.data) == (flags, data)
+
+
+def test_bind_takes_the_kind_of_its_source() -> None:
+    """A file is bound on a file, a directory on a directory; the plan cannot know, the kernel's door looks."""
+    steps = plan({"mounts": [{"destination": "/etc/hosts", "source": "/h", "options": ["rbind", "ro"]}]})
+    mount = next(step for step in steps if isinstance(step, Mount) and step.target == "/etc/hosts")
+    assert (mount.create, mount.fstype, mount.flags) == ("source", "", Ms.BIND | Ms.REC | Ms.RDONLY)
+
+
+def test_container_in_the_hosts_cgroup_namespace_sees_its_own_group_only() -> None:
+    """A mount of the hierarchy would show every group of the machine."""
+    namespaces = [{"type": "mount"}, {"type": "uts"}]
+    steps = plan(linux(namespaces=namespaces, resources={}, cgroupsPath="/pod/c"), ground=Ground(container_id="c", root="/r", layout=V1))
+    mount = next(step for step in steps if isinstance(step, Mount) and step.target == "/sys/fs/cgroup/memory")
+    assert mount.source == "/sys/fs/cgroup/memory/pod/c"
+    assert mount.flags & Ms.BIND
+
+
+def test_devices_are_denied_unless_listed() -> None:
+    """Every list begins with "deny all"; --privileged ends it with "allow all"."""
+    rules = [{"allow": False}, {"allow": True, "type": "c", "major": 10, "minor": 200, "access": "rw"}]
+    limited = next(step for step in plan(linux(resources={"devices": rules})) if isinstance(step, LimitDevices))
+    assert "c 10:200 rw" in limited.rules
+    assert "a *:* rwm" not in limited.rules
+    everything = next(step for step in plan(linux(resources={"devices": [{"allow": True}]})) if isinstance(step, LimitDevices))
+    assert everything.rules == ("a *:* rwm",)
+
+
+def test_limits_and_unified_files_are_written() -> None:
+    """The named limits are translated, `unified` is written as it stands."""
+    steps = plan(linux(resources={"memory": {"limit": 1 << 26}, "pids": {"limit": 9}, "unified": {"memory.high": "1000"}}))
+    written = {step.path.rpartition("/")[2]: step.value for step in steps if isinstance(step, WriteCgroup)}
+    assert (written["memory.max"], written["pids.max"], written["memory.high"]) == (str(1 << 26), "9", "1000")
+
+
+def test_capability_sets_stay_apart() -> None:
+    """The bounding set limits what a program may ever get; ambient capabilities are what another user than root keeps."""
+    process = dict(EXAMPLE_SPEC["process"]) | {"capabilities": {"bounding": ["CAP_KILL", "CAP_CHOWN"], "permitted": ["CAP_KILL"], "ambient": ["CAP_KILL"]}}  # type: ignore[arg-type]  # JSON
+    steps = plan({"process": process})
+    assert next(step for step in steps if isinstance(step, DropCapabilities)).keep == ("CAP_KILL", "CAP_CHOWN")
+    user = next(step for step in steps if isinstance(step, SetUser))
+    assert (user.keep, user.ambient) == (("CAP_KILL",), ("CAP_KILL",))
+
+
+def test_exec_joins_what_the_container_has() -> None:
+    """One more process is born into the pid namespace and then enters the others."""
+    spec = parse_spec(deepcopy(EXAMPLE_SPEC))
+    assert spec.process is not None
+    steps = plan_process(spec, spec.process, 77, GROUND)
+    joins = [step for step in steps if isinstance(step, Join)]
+    assert [step.pid for step in joins] == [77, 77]
+    assert joins[0].namespaces == Clone.NEWPID
+    assert joins[1].namespaces == Clone.NEWNS | Clone.NEWNET | Clone.NEWIPC | Clone.NEWUTS | Clone.NEWCGROUP
+    assert not any(isinstance(step, MakeConsole) and step.bind for step in steps)
+
+
+REFUSED = {
+    "version": ({"ociVersion": "2.0.0"}, InvalidParameter),
+    "no-command": ({"process": {"args": [], "cwd": "/"}}, InvalidParameter),
+    "relative-cwd": ({"process": {"args": ["sh"], "cwd": "x"}}, InvalidParameter),
+    "twice": (linux(namespaces=[{"type": "mount"}, {"type": "mount"}]), InvalidParameter),
+    "no-mount-namespace": (linux(namespaces=[{"type": "pid"}]), NotSupported),
+    "hostname-of-the-host": (linux(namespaces=[{"type": "mount"}]), InvalidParameter),
+    "unknown-namespace": (linux(namespaces=[{"type": "mount"}, {"type": "uts"}, {"type": "soul"}]), InvalidParameter),
+    "propagation": (linux(rootfsPropagation="sideways"), InvalidParameter),
+    "systemd-group": (linux(cgroupsPath="system.slice:docker:c"), InvalidParameter),
+}
+
+
+@pytest.mark.parametrize(("change", "error"), REFUSED.values(), ids=REFUSED)
+def test_bundle_that_cannot_be_is_refused_before_anything_is_made(change: dict[str, Any], error: type[MinidockerError]) -> None:
+    """A mistake in a bundle is the caller's to mend, and must not leave half a container."""
+    with pytest.raises(error):
+        plan(change)
+
+
+@pytest.mark.parametrize(("path", "name"), [("/a/b", "a/b"), ("a/b", "a/b"), ("", "c"), ("/../../x", "x")])
+def test_control_group_stays_below_the_root_of_the_tree(path: str, name: str) -> None:
+    """The name comes from the bundle: `..` must not lead out of the hierarchy."""
+    assert compute_cgroup_name(path, "c") == name
+
+
+def test_features_promise_no_more_than_the_plan_knows() -> None:
+    """Callers such as containerd read them to decide what they may ask for."""
+    section = render_features()["linux"]
+    assert isinstance(section, dict)
+    assert "user" not in section["namespaces"]  # type: ignore[operator]  # a list
