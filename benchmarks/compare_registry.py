@@ -3,7 +3,8 @@
     sudo python3 benchmarks/compare_registry.py [--mib 1024] [--rounds 3]
 
 Everything runs in one network namespace of this process's own, whose loopback the servers share. The image has four layers of
-files of which half cannot be compressed. The candidates take turns. What is timed is the `docker` command line, from fork to exit, with
+files of which half cannot be compressed. The candidates take turns, and
+what was written is synced before each. What is timed is the `docker` command line, from fork to exit, with
 each engine: so the client is the same. A push goes to a registry that has just been emptied; a pull comes after the image
 was removed. The peak of a server's memory is what the kernel counted during the turns (`VmHWM`).
 """
@@ -181,14 +182,18 @@ def compare(field_: Field, archive: Path, rounds: int) -> tuple[list[Row], list[
     pairs = [("minidocker", "minidocker"), ("minidocker", "docker-registry"), ("docker", "docker-registry"), ("docker", "minidocker")]
     pushes, pulls = [Row(*pair) for pair in pairs], [Row(*pair) for pair in pairs]
     peaks: dict[str, float] = {}
-    for _ in range(rounds):
-        for number, (engine, registry) in enumerate(pairs):
+    for turn in range(rounds):
+        for place in range(len(pairs)):
+            number = (turn + place) % len(pairs)  # each begins once: nobody always comes after the same neighbour
+            engine, registry = pairs[number]
             name, root = f"localhost:{PORTS[registry]}/bench/big:1", field_.directory / "root"
             field_.run(engine, "load", "-i", str(archive))
             field_.run(engine, "tag", "big:1", name)
             with field_.registry(registry, root=root) as server:
+                os.sync()  # what was written before is not this one's to wait for
                 pushes[number].seconds.append(field_.run(engine, "push", name))
                 field_.run(engine, "rmi", name, "big:1")
+                os.sync()
                 pulls[number].seconds.append(field_.run(engine, "pull", name))
                 field_.run(engine, "rmi", name)
                 peaks[f"{registry} (registry)"] = max(peaks.get(f"{registry} (registry)", 0), server.peak_mib())

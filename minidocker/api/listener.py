@@ -30,6 +30,8 @@ TLS_PORT: Final = 2376
 """The registered port of Docker's API with TLS."""
 BACKLOG: Final = 512
 """Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn."""
+PUBLIC_IDLE_TIMEOUT_S: Final = 120.0
+"""For clients from anywhere: each connection has a thread, and threads end."""
 SOCKET_GROUP: Final = "docker"
 """Members of this group may use the engine, as with Docker."""
 
@@ -46,6 +48,11 @@ class Listener:
     tls: ssl.SSLContext | None = None
     is_public: bool = False
     """Whether what answers here is meant for everybody who can reach it, as a registry is."""
+
+    @property
+    def idle_timeout_s(self) -> float | None:
+        """How long a client may be silent; local ones for ever, as one that follows logs is."""
+        return PUBLIC_IDLE_TIMEOUT_S if self.is_public else None
 
     @property
     def checks_host(self) -> bool:

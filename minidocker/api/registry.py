@@ -6,11 +6,14 @@ Chapter 8.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import secrets
 import signal
 import ssl
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
@@ -22,13 +25,13 @@ from minidocker.api.request import Body
 from minidocker.api.response import Answer, FileResponse, Response
 from minidocker.api.server import Server
 from minidocker.codec import http1
-from minidocker.errors import HostError, InvalidParameter, MinidockerError
+from minidocker.errors import Conflict, HostError, InvalidParameter, MinidockerError
 from minidocker.registry.htpasswd import PasswordFile, parse_htpasswd
 from minidocker.registry.protocol import render_error
 from minidocker.registry.server import Call, Registry, Reply, ServerOptions
 from minidocker.registry.storage import Storage
 
-__all__ = ["RegistryOptions", "make_registry_server", "serve_registry"]
+__all__ = ["RegistryOptions", "hold_root", "make_registry_server", "serve_registry"]
 
 HEADERS: Final = (("Docker-Distribution-Api-Version", "registry/2.0"), ("Server", f"minidocker/{VERSION}"), ("X-Content-Type-Options", "nosniff"))
 """What every answer carries; clients take the first for the sign of a registry."""
@@ -58,7 +61,9 @@ def make_registry_server(options: RegistryOptions) -> tuple[Server, tuple[str, .
         storage = Storage(Path(options.root).absolute())
     except OSError as error:
         raise HostError(f"open registry `{options.root}`: {error.strerror}") from error
-    settings = ServerOptions(passwords=_read_passwords(options.htpasswd), read_only=options.read_only, allow_delete=options.delete)
+    settings = ServerOptions(
+        passwords=_Passwords(options.htpasswd) if options.htpasswd else None, read_only=options.read_only, allow_delete=options.delete
+    )
     registry = Registry(storage, settings)
     tls = _make_tls(options)
     listeners = [
@@ -78,6 +83,12 @@ def serve_registry(options: RegistryOptions) -> int:
     Raises:
         MinidockerError: as `make_registry_server`.
     """
+    root = Path(options.root).absolute()
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError(f"open registry `{root}`: {error.strerror}") from error
+    held = hold_root(root)
     server, addresses = make_registry_server(options)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: server.stop())
@@ -85,6 +96,7 @@ def serve_registry(options: RegistryOptions) -> int:
         scheme = "https" if options.tls_cert else "http"
         print(f"minidocker registry: listening on {address.replace('tcp', scheme, 1)}", file=sys.stderr, flush=True)
     server.run()
+    os.close(held)
     return 0
 
 
@@ -117,14 +129,43 @@ def _convert(reply: Reply) -> Answer:
     return FileResponse(path=str(part.path), offset=part.offset, size=part.size, status=reply.status, headers=reply.headers)
 
 
-def _read_passwords(path: str) -> PasswordFile | None:
-    if not path:
-        return None
+class _Passwords:
+    """A password file that is read again when it was changed: users come and go while the registry runs."""
+
+    def __init__(self, path: str) -> None:
+        self._path, self._key = Path(path), secrets.token_bytes(32)
+        self._seen, self._file = self._read()
+
+    def find_user(self, authorization: str) -> str:
+        """Return the name that the header *authorization* proves, nothing if it proves none."""
+        with suppress(OSError, InvalidParameter):  # being replaced this very moment: what was read last still holds
+            if self._path.stat().st_mtime_ns != self._seen:
+                self._seen, self._file = self._read()
+        return self._file.find_user(authorization)
+
+    def _read(self) -> tuple[int, PasswordFile]:
+        try:
+            changed = self._path.stat().st_mtime_ns
+            return changed, PasswordFile(parse_htpasswd(self._path.read_text(encoding="utf-8")), key=self._key)
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidParameter(
+                f"read password file `{self._path}`: {error}", hint="`htpasswd -Bbn NAME PASSWORD` makes a line"
+            ) from error
+
+
+def hold_root(root: Path) -> int:
+    """Keep a second server out of the same root: what one has in memory, the other would not know of.
+
+    Raises:
+        Conflict: there is one.
+    """
+    fd = os.open(root / "server", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        users = parse_htpasswd(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidParameter(f"read password file `{path}`: {error}", hint="`htpasswd -Bbn NAME PASSWORD` makes a line") from error
-    return PasswordFile(users, key=secrets.token_bytes(32))
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(fd)
+        raise Conflict(f"another registry serves `{root}`", hint="give this one another --root") from error
+    return fd
 
 
 def _make_tls(options: RegistryOptions) -> ssl.SSLContext | None:

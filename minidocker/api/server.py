@@ -78,7 +78,7 @@ class Server:
         except OSError:  # out of descriptors, or the peer reset: the next connection may fare better
             time.sleep(0.01)
             return
-        client.setblocking(True)
+        client.settimeout(listener.idle_timeout_s)
         thread = threading.Thread(target=self._serve, args=(client, listener), name="md:connection", daemon=True)
         with self._lock:
             self._clients[client] = thread
@@ -91,7 +91,7 @@ class Server:
             if listener.tls is not None:
                 client.settimeout(TLS_HANDSHAKE_TIMEOUT_S)
                 current = listener.tls.wrap_socket(client, server_side=True)
-                current.settimeout(None)
+                current.settimeout(listener.idle_timeout_s)
                 with self._lock:
                     self._clients[current] = self._clients.pop(client)
             serve_connection(current, listener, self._application, self._headers)

@@ -16,6 +16,7 @@ from minidocker import API_VERSION, MIN_API_VERSION, VERSION
 from minidocker.container.logs import format_time
 from minidocker.container.record import ContainerRecord, Status
 from minidocker.ids import compute_digest
+from minidocker.registry.endpoints import RegistryConfig
 from minidocker.spec.image import go_architecture
 from minidocker.spec.record import Json
 
@@ -91,7 +92,7 @@ def system_info(engine: Engine) -> dict[str, Json]:
         "OSType": "linux",
         "Architecture": names.machine,
         "IndexServerAddress": _DEFAULT_REGISTRY,
-        "RegistryConfig": _registry_config(),
+        "RegistryConfig": _registry_config(engine.registries.config),
         "NCPU": engine.host.cpus,
         "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "GenericResources": None,
@@ -129,9 +130,17 @@ def _runtime_info() -> dict[str, Json]:
     }  # fmt: skip
 
 
-def _registry_config() -> dict[str, Json]:
-    official: dict[str, Json] = {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True}
-    return {"InsecureRegistryCIDRs": ["127.0.0.0/8", "::1/128"], "IndexConfigs": {"docker.io": official}, "Mirrors": []}
+def _registry_config(config: RegistryConfig) -> dict[str, Json]:
+    """Return what `docker info` shows of mirrors and of who may be spoken to without TLS."""
+    official: dict[str, Json] = {"Name": "docker.io", "Mirrors": list(config.mirrors), "Secure": True, "Official": True}
+    networks = [entry for entry in config.insecure if "/" in entry]
+    hosts: dict[str, Json] = {
+        host: {"Name": host, "Mirrors": [], "Secure": False, "Official": False} for host in config.insecure if host not in networks
+    }  # fmt: skip
+    return {
+        "InsecureRegistryCIDRs": ["127.0.0.0/8", "::1/128", *networks], "IndexConfigs": {"docker.io": official, **hosts},
+        "Mirrors": list(config.mirrors),
+    }  # fmt: skip
 
 
 def _server_id(engine: Engine) -> str:

@@ -13,11 +13,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import parse_qs, unquote
 
 from minidocker.registry.documents import MAX_MANIFEST_BYTES, Document, describe_referrer, parse_document, referenced_digests
-from minidocker.registry.htpasswd import PasswordFile
 from minidocker.registry.names import ALGORITHMS, is_digest, is_tag, new_hash, require_digest, require_repository
 from minidocker.registry.protocol import RegistryError, parse_byte_range, parse_chunk_range, render_error, render_next_link
 from minidocker.registry.storage import Storage
@@ -38,11 +37,18 @@ _BYTES: Final = ("Content-Type", "application/octet-stream")
 _ROUTE: Final = re.compile(r"/v2/(?P<name>.+?)/(?:(?P<kind>blobs|manifests|referrers)/(?P<rest>[^/]+)|blobs/uploads/(?P<upload>[^/]*)|tags/list)")
 
 
+class Passwords(Protocol):
+    """Who may come in."""
+
+    def find_user(self, authorization: str, /) -> str:
+        """Return the name that the header *authorization* proves, nothing if it proves none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
     """How a registry behaves."""
 
-    passwords: PasswordFile | None = None
+    passwords: Passwords | None = None
     """Who may come in; `None`: everybody."""
     read_only: bool = False
     allow_delete: bool = False

@@ -232,3 +232,23 @@ def test_skopeo_deletes_from_our_registry_and_logs_in_to_it(world: World) -> Non
     minidocker(world, "push", name)
     insecure = ("--src-tls-verify=false", "--dest-tls-verify=false")
     world.run("skopeo", "copy", *insecure, f"docker://{name}", f"docker://{OURS_TLS}/private/skopeo:1")
+
+
+@pytest.mark.requires("docker", "dockerd", "iptables")
+def test_real_dockerd_pushes_to_our_registry_and_pulls_from_it(world: World) -> None:
+    """It streams layers in chunks of its own, asks for mounts, and checks what it gets."""
+    place, name = world.directory / "dockerd", f"{OURS}/dockerd/tool:1"
+    places = ("--data-root", f"{place}/data", "--exec-root", f"{place}/exec", "--pidfile", f"{place}/pid", "--storage-driver", "vfs")
+    world.start("dockerd", "-H", f"unix://{place}/s", *places, "--bridge", "none", "--iptables=false", log="dockerd.log")
+    docker = ("docker", "-H", f"unix://{place}/s")
+    minidocker(world, "tag", "toolbox", name)
+    minidocker(world, "push", name)
+    world.wait_for(*docker, "version")
+    world.run(*docker, "pull", name)
+    layers = world.run(*docker, "image", "inspect", "-f", "{{.RootFS.Layers}}", name).stdout.strip()
+    assert layers == diff_ids(world, "toolbox")
+    for back in (f"{OURS}/dockerd/back:1", f"{OURS}/dockerd/again:1"):
+        world.run(*docker, "tag", name, back)
+        world.run(*docker, "push", back)
+        minidocker(world, "pull", back)
+        assert diff_ids(world, back) == layers

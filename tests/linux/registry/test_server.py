@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import io
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -422,9 +424,6 @@ def test_untagged_is_what_no_path_leads_to() -> None:
 @pytest.fixture
 def wire(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Return a function that sends a request to a server on the loopback."""
-    import http.client
-    import threading
-
     from minidocker.api.registry import RegistryOptions, make_registry_server
 
     server, (address,) = make_registry_server(RegistryOptions(listen=("127.0.0.1:0",), root=str(tmp_path), delete=True))
@@ -460,3 +459,45 @@ def test_server_speaks_http_on_one_connection(wire: Callable[..., Any]) -> None:
     status, headers, body = wire("PUT", "/v2/app/manifests/1", b"{}", Content_Type=OCI_MANIFEST)
     assert (status, headers["Content-Type"]) == (400, "application/json")
     assert wire("GET", "/v2/")[0] == 200
+
+
+def test_password_file_is_read_again_when_it_changed(tmp_path: Path) -> None:
+    """Somebody new gets in, somebody removed does not, and the registry goes on."""
+    from minidocker.api.registry import RegistryOptions, make_registry_server
+
+    file = tmp_path / "passwords"
+    file.write_text("a:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")
+    server, (address,) = make_registry_server(RegistryOptions(listen=("127.0.0.1:0",), root=str(tmp_path / "root"), htpasswd=str(file)))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    connection = http.client.HTTPConnection(address.removeprefix("tcp://"), timeout=30)
+
+    def ask() -> int:
+        connection.request("GET", "/v2/", headers={"Authorization": "Basic YTpzZWNyZXQ="})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+    try:
+        assert ask() == 200
+        file.write_text("b:x\n")
+        os.utime(file, ns=(1, 1))  # whatever the clock's grain is
+        assert ask() == 401
+    finally:
+        connection.close()
+        server.stop()
+        thread.join(30)
+
+
+def test_second_server_of_one_root_is_refused(tmp_path: Path) -> None:
+    """Each would have lists of tags that the other does not know of."""
+    from minidocker.api.registry import RegistryOptions, hold_root, serve_registry
+    from minidocker.errors import Conflict
+
+    tmp_path.mkdir(exist_ok=True)
+    held = hold_root(tmp_path)
+    try:
+        with pytest.raises(Conflict, match="another registry serves"):
+            serve_registry(RegistryOptions(listen=("127.0.0.1:0",), root=str(tmp_path)))
+    finally:
+        os.close(held)
