@@ -6,5 +6,6 @@ data, while the tests run in this one; so a submission can be wrong, but it cann
 Modules in reading order: `manifest` (what an exercise is), `stub` (take a body out, put one in), `variant` (whose bodies they
 are), `examine` (look at a file without running it), `wire` (values as plain data), `worker` and `sandbox` (the two ends of the pipe), `plugin` (tests call through
 it), `judge` (run the tests of an exercise), `soundness` (prove the exercises themselves), `table` and `catalogue` (the tests as a book),
-`progress`, `desk`, `screen`, `merge` and `update`, `check`, `reading`, `commands`.
+`progress`, `desk`, `screen`, `merge` and `update`, `check`, `reading`, `commands`;
+for instructors `confine` (a container for a worker), `grade`, `report`.
 """

@@ -149,6 +149,16 @@ def doctor(desk: Desk, _options: argparse.Namespace) -> int:
     return PASSED
 
 
+def grade(desk: Desk, options: argparse.Namespace) -> int:
+    """Check a class of submissions, `DIR/STUDENT/EXERCISE/MODULE.py`, and write the results."""
+    from chapters.check import find_python
+    from chapters.grade import grade as grade_class
+
+    if find_python() != sys.executable:
+        raise CommandError("grading needs pytest in this interpreter: use `.venv/bin/python -m chapters grade …`, made by `python3 noxfile.py lint`")
+    return grade_class(desk, options)
+
+
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m chapters", description="Exercises for the book: begin one, check it, get a hint.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -180,6 +190,12 @@ def _build_parser() -> argparse.ArgumentParser:
     reading.add_argument("--chapter", type=int, metavar="N", help="only those of one chapter")
     reading.add_argument("-v", "--verbose", action="store_true", help="with reasons")
     add("explain", explain).add_argument("test", nargs="?", help="a name, an id, or words of it")
+    grading = add("grade", grade)
+    grading.add_argument("directory", type=Path, metavar="DIR", help="one directory for each student, laid out as `work/`")
+    grading.add_argument("exercise", nargs="*", help="all that need no Linux, without")
+    grading.add_argument("--chapter", type=int, metavar="N", help="those of one chapter")
+    grading.add_argument("--out", type=Path, metavar="FILE", action="append", required=True, help=".json, .xml (JUnit), .csv or .html; several times")
+    grading.add_argument("--jobs", type=int, metavar="N", help="how many students at a time; as many as there are processors, without")
     add("doctor", doctor)
     return parser
 

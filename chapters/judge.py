@@ -47,16 +47,19 @@ class Report:
     @property
     def points(self) -> float:
         """What it is worth: every objective the same, each by the share of its tests that pass."""
-        if self.problem:
-            return 0.0
-        shares = []
-        for names in self.exercise.objectives.values():
+        return 0.0 if self.problem else round(self.exercise.points * sum(self.shares.values()) / len(self.shares), 2)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Objective → the share of its tests that pass."""
+        shares = {}
+        for objective, names in self.exercise.objectives.items():
             own = [test.passed for test in self.tests if test.test in names]
-            shares.append(sum(own) / len(own) if own else 0.0)
-        return round(self.exercise.points * sum(shares) / len(shares), 2)
+            shares[objective] = sum(own) / len(own) if own else 0.0
+        return shares
 
 
-def run_variants(variants: list[Variant], *, cache: Path | None = None) -> list[Report]:
+def run_variants(variants: list[Variant], *, cache: Path | None = None, confined: bool = False) -> list[Report]:
     """Run the tests of each variant's exercise against it, all in one go of pytest.
 
     Raises:
@@ -66,7 +69,7 @@ def run_variants(variants: list[Variant], *, cache: Path | None = None) -> list[
 
     if not variants:  # pytest without paths would look for tests everywhere
         return []
-    bench = Bench(variants, cache=cache)
+    bench = Bench(variants, cache=cache, confined=confined)
     paths = dict.fromkeys(str(variant.exercise.test_path) for variant in variants)
     options = ["-c", os.devnull, f"--rootdir={CHECKOUT}", "--noconftest", "--import-mode=importlib", "-p", "no:terminal", "-p", "no:cacheprovider"]
     kept = {name: os.environ.pop(name, None) for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}

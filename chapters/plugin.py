@@ -65,8 +65,9 @@ class Learner:
 class Bench:
     """The plugin: which variants there are, the worker of the one that is being tested, and the results."""
 
-    def __init__(self, variants: list[Variant], *, cache: Path | None = None) -> None:
-        """Test every one of *variants*; *cache* may hold compiled modules between workers."""
+    def __init__(self, variants: list[Variant], *, cache: Path | None = None, confined: bool = False) -> None:
+        """Test every one of *variants*; *cache* may hold compiled modules between workers; *confined* puts each worker in a container."""
+        self._confined = confined
         self._variants = variants
         self._by_path = {variant.exercise.test_path: variant.exercise for variant in variants}
         self._cache = cache
@@ -125,8 +126,9 @@ class Bench:
             exercise = variant.exercise
             try:
                 self._sandbox = Sandbox(
-                    variant.files, exercise.targets, limit_s=exercise.limit_s, namespaces=exercise.tier > 0, cache=self._cache
-                )
+                    variant.files, exercise.targets, limit_s=exercise.limit_s, namespaces=exercise.tier > 0, cache=self._cache,
+                    confined=self._confined,
+                )  # fmt: skip
             except SubmissionError as error:
                 self._broken = str(error)
                 raise

@@ -75,9 +75,10 @@ class Sandbox:
     """One worker and the pipe to it."""
 
     def __init__(
-        self, files: Mapping[str, Path], targets: tuple[Target, ...], *, limit_s: float = 10.0, namespaces: bool = False, cache: Path | None = None
-    ) -> None:
-        """Start a worker and load *files* (module → the learner's copy) in it.
+        self, files: Mapping[str, Path], targets: tuple[Target, ...], *, limit_s: float = 10.0, namespaces: bool = False, cache: Path | None = None,
+        confined: bool = False,
+    ) -> None:  # fmt: skip
+        """Start a worker and load *files* (module → the learner's copy) in it; *confined*: in a container of its own.
 
         Raises:
             SubmissionError: the files cannot be loaded, or a target was loaded from elsewhere.
@@ -90,15 +91,18 @@ class Sandbox:
         self._nonce = secrets.token_hex(16)
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         options = ["-X", f"pycache_prefix={cache}"] if cache else []
+        places = {module: f"/submission/{number}/{path.name}" if confined else str(path) for number, (module, path) in enumerate(files.items())}
+        program = [str(BOOK / "confine.py"), self._describe(files, places)] if confined else [str(BOOK / "worker.py")]
         environment = {name: os.environ[name] for name in ("SYSTEMROOT", "PATH", "TMPDIR", "TEMP") if name in os.environ}
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", *options, str(BOOK / "worker.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._output,
+            [sys.executable, "-I", "-S", *options, *program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._output,
             cwd=self._directory, env=environment, start_new_session=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        self._is_loaded = False
         try:
-            self._load(files, targets, namespaces=namespaces)
+            self._load("/checkout" if confined else str(CHECKOUT), places, targets, namespaces=namespaces)
         except BaseException:
             self.close()
             raise
@@ -113,15 +117,28 @@ class Sandbox:
         """Whether it can be called."""
         return self._process.poll() is None
 
-    def _load(self, files: Mapping[str, Path], targets: tuple[Target, ...], *, namespaces: bool) -> None:
-        setup = {"root": str(CHECKOUT), "nonce": self._nonce, "files": {m: str(p) for m, p in files.items()}, "targets": [str(t) for t in targets]}
+    def _describe(self, files: Mapping[str, Path], places: Mapping[str, str]) -> str:
+        """Return what `chapters.confine` has to know: where what lies, and which of our own files the submission must not read."""
+        modules = [module.split(".")[1:] for module in files]
+        hidden = [name for *package, module in modules for name in ("/".join([*package, f"{module}.py"]), "/".join([*package, "__pycache__"]))]
+        base = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+        return json.dumps(
+            {
+                "root": str(CHECKOUT), "directory": self._directory, "hidden": hidden, "number": secrets.randbelow(1 << 28), "python": base,
+                "prefixes": [sys.base_prefix, os.path.dirname(base)], "options": [], "files": {places[m]: str(path) for m, path in files.items()},
+            }
+        )  # fmt: skip
+
+    def _load(self, root: str, files: Mapping[str, str], targets: tuple[Target, ...], *, namespaces: bool) -> None:
+        setup = {"root": root, "nonce": self._nonce, "files": dict(files), "targets": [str(t) for t in targets]}
         self._send(setup | {"namespaces": namespaces})
         answer = self._receive(START_LIMIT_S)
         if "ready" not in answer:
             raise SubmissionError(f"{_place(answer)}{answer.get('failed', 'the worker does not start')}")
+        self._is_loaded = True
         for target in targets:
-            if target.module in files and answer["ready"].get(str(target)) != str(files[target.module]):
-                raise SubmissionError(f"`{target.qualname}` was not loaded from {files[target.module]}: define it there, as a function of its own")
+            if target.module in files and answer["ready"].get(str(target)) != files[target.module]:
+                raise SubmissionError(f"`{target.qualname}` was not loaded from {os.path.basename(files[target.module])}: define it there, as a function of its own")
 
     def ask(self, do: str, subject: int | str, *, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None, name: str = "") -> Any:
         """Have the worker do something with *subject* and return what comes of it, or raise what it raised.
@@ -185,6 +202,8 @@ class Sandbox:
             raise SubmissionError(f"no answer within {limit_s:g} seconds: a loop that never ends?") from None
         if not line:
             status = self._end()
+            if not self._is_loaded and "chapters/confine.py" in self._printed:
+                raise SubmissionError(f"the worker's container cannot be made: {self._printed.rstrip().splitlines()[-1]}")
             raise SubmissionError(f"the program was ended from within ({status}) before the function returned: return a value instead")
         nonce, _, text = line.partition(b" ")
         try:
