@@ -31,7 +31,7 @@ from minidocker.network.bridge import Bridge, adopt_bridge, compute_bridge_name
 from minidocker.network.fabric import Fabric
 from minidocker.network.ipam import choose_address, choose_subnet, compute_ipv6_pool, compute_mac_address, parse_subnet, require_address
 from minidocker.network.listeners import BoundPort, bind_port, find_holder, has_ipv6
-from minidocker.network.ports import EPHEMERAL_PORTS, PortUnavailable, plan_ports
+from minidocker.network.ports import EPHEMERAL_PORTS, PortUnavailable, TakenPorts, plan_ports
 from minidocker.network.record import (
     BUILT_IN_NETWORKS, NetworkRecord, NetworkRequest, compute_network_id, describe_network, plan_bridge, plan_network,
 )  # fmt: skip
@@ -86,6 +86,7 @@ class Networks:
         self._fading: dict[str, NetworkEndpoint] = {}
         """Endpoints of containers that have ended, by host link: the kernel removes a link when the last process of its
         namespace is gone, which is later than the container's end or, with `container:X`, much later."""
+        self._taken_ports = TakenPorts()
         self._next_port = EPHEMERAL_PORTS[0]
         self._has_ipv6: bool | None = None
 
@@ -305,6 +306,8 @@ class Networks:
 
     def _remember(self, record: ContainerRecord, endpoint: NetworkEndpoint) -> None:
         self._members[endpoint.endpoint_id] = _Member(container_id=record.id, container_name=record.name, endpoint=endpoint)
+        for port in endpoint.ports:
+            self._taken_ports.add(host_port_of(port), record.name)
 
     def _choose(self, network: NetworkRecord, subnet: str, wanted: str, *, version: int) -> str:
         """Return a free address of *subnet*; none where the network has no such version of IP."""
@@ -335,6 +338,8 @@ class Networks:
                     self._fading[endpoint.host_link] = endpoint
                     tables |= {endpoint.network_id} if endpoint.dns_names else set()
                 self._fabric.withdraw(forwards_of(endpoint))
+                for port in endpoint.ports:
+                    self._taken_ports.remove(host_port_of(port))
             self._names.write(self._tables(tables))
 
     def rename(self, record: ContainerRecord, old_name: str) -> tuple[NetworkEndpoint, ...]:
@@ -408,6 +413,8 @@ class Networks:
         bound = self._bind_ports(record, out)
         with ExitStack() as undo:
             listeners = tuple(undo.enter_context(closing(b.listener)) for b in bound if b.listener is not None)
+            for b in bound:
+                undo.callback(self._taken_ports.remove, b.host)
             published = replace(out, ports=tuple(_published(b) for b in bound))
             self._fabric.publish(forwards_of(published))
             undo.pop_all()
@@ -448,25 +455,25 @@ class Networks:
             return ()
         if self._has_ipv6 is None:
             self._has_ipv6 = has_ipv6()
-        taken = {host_port_of(p): m.container_name for m in self._members.values() for p in m.endpoint.ports}
         default_ip = self.require(endpoint.network).options.get(_HOST_BINDING) or self.settings.host_ip
         bound: list[BoundPort] = []
         with ExitStack() as undo:
             for request in requests:
                 try:
                     new = bind_port(
-                        request, taken, start=self._next_port, ipv6=bool(self._has_ipv6), default_ip=default_ip,
+                        request, self._taken_ports, start=self._next_port, ipv6=bool(self._has_ipv6), default_ip=default_ip,
                         target_ip=endpoint.address or endpoint.address6,
                     )  # fmt: skip
                 except PortUnavailable as error:
                     where = f"on endpoint {record.name} ({endpoint.endpoint_id})"
                     raise PortUnavailable(
-                        f"driver failed programming external connectivity {where}: {error.message}", hint=find_holder(error, taken)
+                        f"driver failed programming external connectivity {where}: {error.message}", hint=find_holder(error, self._taken_ports)
                     ) from error
                 for port in new:
                     if port.listener is not None:
                         undo.enter_context(closing(port.listener))
-                    taken[port.host] = record.name
+                    self._taken_ports.add(port.host, record.name)
+                    undo.callback(self._taken_ports.remove, port.host)
                     bound.append(port)
                 if not request.first_port:
                     self._next_port = new[0].host.port + 1

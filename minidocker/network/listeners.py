@@ -10,14 +10,14 @@ import ipaddress
 import os
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from errno import EADDRINUSE
 from pathlib import Path
 from typing import Final
 
-from minidocker.network.ports import HostPort, PortRequest, PortUnavailable, bind_addresses, candidate_ports, find_clash
+from minidocker.network.ports import HostPort, PortRequest, PortUnavailable, bind_addresses, TakenPorts, candidate_ports
 
 __all__ = ["BoundPort", "bind_port", "find_holder", "has_ipv6"]
 
@@ -48,7 +48,7 @@ def has_ipv6() -> bool:
 
 
 def bind_port(
-    request: PortRequest, taken: Mapping[HostPort, str], *, start: int, ipv6: bool, default_ip: str = "0.0.0.0", target_ip: str
+    request: PortRequest, taken: TakenPorts, *, start: int, ipv6: bool, default_ip: str = "0.0.0.0", target_ip: str
 ) -> tuple[BoundPort, ...]:
     """Bind the first host port that is free on every address that *request* wants.
 
@@ -59,7 +59,7 @@ def bind_port(
     refusal = PortUnavailable("all ports are allocated")
     for port in candidate_ports(request, start=start):
         wanted = tuple(HostPort(protocol=request.protocol, address=address, port=port) for address in addresses)
-        clash = next((host for host in wanted if find_clash(host, taken)), None)
+        clash = next((host for host in wanted if taken.find_clash(host)), None)
         if clash is not None:
             refusal = PortUnavailable(f"Bind for {clash} failed: port is already allocated", wanted=clash)
             continue
@@ -110,13 +110,14 @@ def _bind(host: HostPort) -> socket.socket | None:
     return listener
 
 
-def find_holder(error: PortUnavailable, taken: Mapping[HostPort, str]) -> str:
+def find_holder(error: PortUnavailable, taken: TakenPorts) -> str:
     """Return a sentence that says who has the port in the way: a container of ours, or a process of this host; or nothing."""
     if error.wanted is None:
         return error.hint
-    clash = find_clash(error.wanted, taken)
+    clash = taken.find_clash(error.wanted)
     if clash is not None:
-        return f"container `{taken[clash]}` holds {clash}/{clash.protocol}"
+        port, holder = clash
+        return f"container `{holder}` holds {port}/{port.protocol}"
     for inode in _find_sockets(error.wanted):
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it ended while we looked, or is nobody's business

@@ -7,7 +7,7 @@ order. Whether a port is free only the kernel knows: `minidocker.network.listene
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ from minidocker.spec.container import PortBinding
 
 __all__ = [
     "EPHEMERAL_PORTS", "PROTOCOLS", "HostPort", "PortRequest", "PortUnavailable", "bind_addresses", "candidate_ports",
-    "find_clash", "parse_port_key", "plan_ports",
+    "TakenPorts", "parse_port_key", "plan_ports",
 ]  # fmt: skip
 
 PROTOCOLS: Final = ("tcp", "udp", "sctp")
@@ -145,13 +145,32 @@ def bind_addresses(request: PortRequest, *, has_ipv6: bool, default_ip: str = "0
     return ("0.0.0.0", "::") if has_ipv6 else ("0.0.0.0",)
 
 
-def find_clash(wanted: HostPort, taken: Collection[HostPort]) -> HostPort | None:
-    """Return what in *taken* is in the way of *wanted*: the same port on the same address, or on all of its family."""
-    return next((other for other in taken if _is_clash(wanted, other)), None)
+class TakenPorts:
+    """The host ports that are ours, with who has each; found by number, however many there are."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._holders: dict[tuple[str, int, bool], dict[HostPort, str]] = {}
+
+    def add(self, port: HostPort, holder: str) -> None:
+        """Note that *holder* has *port*."""
+        self._holders.setdefault(_slot(port), {})[port] = holder
+
+    def remove(self, port: HostPort) -> None:
+        """Note that nobody has *port* any more."""
+        holders = self._holders.get(_slot(port), {})
+        holders.pop(port, None)
+        if not holders:
+            self._holders.pop(_slot(port), None)
+
+    def find_clash(self, wanted: HostPort) -> tuple[HostPort, str] | None:
+        """Return what is in the way of *wanted*, and whose: the same port on the same address, or on all of its family."""
+        for other, holder in self._holders.get(_slot(wanted), {}).items():
+            if other.address == wanted.address or {"0.0.0.0", "::"} & {wanted.address, other.address}:
+                return other, holder
+        return None
 
 
-def _is_clash(one: HostPort, other: HostPort) -> bool:
-    """Whether both cannot be bound at once."""
-    if (one.protocol, one.port) != (other.protocol, other.port) or (":" in one.address) != (":" in other.address):
-        return False
-    return one.address == other.address or bool({"0.0.0.0", "::"} & {one.address, other.address})
+def _slot(port: HostPort) -> tuple[str, int, bool]:
+    """Return what two ports have in common that can clash: protocol, number and IP version."""
+    return port.protocol, port.port, ":" in port.address

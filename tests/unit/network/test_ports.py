@@ -15,7 +15,7 @@ from minidocker.network.ports import (
     PortRequest,
     bind_addresses,
     candidate_ports,
-    find_clash,
+    TakenPorts,
     parse_port_key,
     plan_ports,
 )
@@ -110,8 +110,12 @@ def test_port_without_address_is_bound_on_both_families() -> None:
 def test_port_clashes_on_the_same_address_or_on_all(protocol: str, address: str, port: int, clashes: bool) -> None:
     """`0.0.0.0` includes every IPv4 address; families and protocols have ports of their own."""
     wanted, taken = HostPort(protocol=protocol, address=address, port=port), HostPort(protocol="tcp", address="0.0.0.0", port=80)
-    assert (find_clash(wanted, {taken}) is not None) is clashes
-    assert (find_clash(taken, {wanted}) is not None) is clashes
+    for one, other in ((wanted, taken), (taken, wanted)):
+        ports = TakenPorts()
+        ports.add(other, "web")
+        assert ports.find_clash(one) == ((other, "web") if clashes else None)
+        ports.remove(other)
+        assert ports.find_clash(one) is None
 
 
 def test_host_port_is_written_as_people_write_it() -> None:
