@@ -83,7 +83,10 @@ _SERVER = """
 import sys
 from minidocker.kernel.flags import Clone
 from minidocker.kernel.namespaces import unshare
+from minidocker.kernel.netlink import open_route_socket, set_loopback_up
 unshare(Clone.NEWNET)
+with open_route_socket() as route:
+    set_loopback_up(route)
 from minidocker.cli.main import main
 sys.exit(main())
 """
