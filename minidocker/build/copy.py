@@ -50,6 +50,8 @@ class Source:
     tree: Tree
     names: tuple[str, ...]
     """Where it is in its tree, without links."""
+    name: str = ""
+    """What it is called in a directory: the name of the link that led to it, where one did."""
     parents: tuple[str, ...] = ()
     """`--parents`: the names that it keeps, its own the last."""
     unpack: Callable[[int, int, Sequence[int]], None] | None = None
@@ -102,6 +104,7 @@ class LayerWriter:
         status = view.find(names)
         is_directory = destination.endswith("/") or (status is not None and stat.S_ISDIR(status.st_mode))
         for source in sources:
+            self._links.clear()  # names of one file stay so within a source, not from one to the next
             found = source.tree.find(source.names)
             if found is None:
                 raise InvalidParameter(f"copy `{'/'.join(source.names)}`: it is gone")
@@ -112,7 +115,7 @@ class LayerWriter:
             elif source.unpack is not None:
                 self._unpack(source, names if is_directory or status is None else names[:-1])
             else:
-                self._copy_file(source, (*names, source.names[-1]) if is_directory else names)
+                self._copy_file(source, (*names, source.name or source.names[-1]) if is_directory else names)
 
     def _copy_file(self, source: Source, names: tuple[str, ...]) -> None:
         with self._open(names[:-1]) as target, source.tree.open_node(source.names) as node:
@@ -121,11 +124,9 @@ class LayerWriter:
                 self._copy_node(node, target, names[-1], (node.name,), source.tree.may_link)
 
     def _copy_contents(self, source: Source, names: tuple[str, ...]) -> None:
-        is_new = Tree(self._root.stack).find(names) is None
+        """Copy what is in a directory; its own mode and owner stay behind, as in BuildKit."""
         with self._open(names) as target, source.tree.open_directory(source.names) as fds:
             self._copy_children(fds, target, (), source.tree.may_link)
-            if is_new and fds:
-                self._set_attributes(fds[0], target.fd, os.fstat(fds[0]))
 
     def _copy_with_parents(self, source: Source, names: tuple[str, ...]) -> None:
         """Copy to `destination/path/of/source`, each directory on the way as it is in the source."""

@@ -84,6 +84,8 @@ def _match(job: Job, tree: Tree, instruction: Copy | Add, text: str) -> Iterator
         where = f"in {instruction.from_}" if isinstance(instruction, Copy) and instruction.from_ else "in build context or excluded by .dockerignore"
         name = type(instruction).__name__.upper()
         raise DockerfileError(f"{name} failed: file not found {where}: stat {text}: file does not exist", culprit=text)
+    last = text.rstrip("/").rpartition("/")[2].replace("\\", "")
+    called = last if not has_wildcard(text) and last not in ("", ".", "..") else ""
     pivot = len(tree.resolve(text.partition("/./")[0])) if parents and "/./" in text else 0
     for names in matches:
         status = tree.find(names)
@@ -91,7 +93,7 @@ def _match(job: Job, tree: Tree, instruction: Copy | Add, text: str) -> Iterator
         if isinstance(instruction, Add) and instruction.unpack is not False and status and stat.S_ISREG(status.st_mode):
             unpack = job.workshop.find_unpacker(tree, names)
         yield FoundSource(
-            tree=tree, names=names, label="/".join(names) or "/", parents=names[pivot:] if parents else (), unpack=unpack
+            tree=tree, names=names, name=called, label="/".join(names) or "/", parents=names[pivot:] if parents else (), unpack=unpack
         )
 
 

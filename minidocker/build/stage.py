@@ -31,6 +31,7 @@ from minidocker.dockerfile.instructions import Arg, Dockerfile, Instruction
 from minidocker.dockerfile.mistake import DockerfileError, locate
 from minidocker.dockerfile.parser import parse_instruction
 from minidocker.errors import Forbidden, InvalidParameter, MinidockerError
+from minidocker.spec.container import ContainerConfig
 from minidocker.spec.image import History, ImageConfig
 
 __all__ = ["Job", "StageBuilder", "StageResult", "compute_image_id", "finish_config"]
@@ -130,7 +131,7 @@ class StageBuilder:
             self._result = replace(before, state=state)
             on_build: tuple[str, ...] = before.state.config.on_build
         elif base.image == SCRATCH:
-            state = begin_stage(ImageConfig().config, escape=job.file.directives.escape)
+            state = begin_stage(ContainerConfig(working_dir="/"), escape=job.file.directives.escape)
             system, _, rest = (base.platform or job.platform).partition("/")
             architecture, _, variant = rest.partition("/")
             empty = ImageConfig(os=system, architecture=architecture, variant=variant)
@@ -204,9 +205,10 @@ class StageBuilder:
     def _advance(self, step: Step, *, key: str, created: str, layer: Layer | None) -> None:
         before = self._result
         comment = f"{KEY_COMMENT}{key}" if key != before.key else ""
-        line = History(created=created, created_by=step.text, author=step.state.author, comment=comment, empty_layer=layer is None)
+        line = History(created=created, created_by=step.history, author=step.state.author, comment=comment, empty_layer=layer is None)
         self._result = replace(
-            before, state=step.state, key=key, created=created or before.created, history=(*before.history, line),
+            before, state=step.state, key=key, created=created or before.created,
+            history=(*before.history, *([line] if step.history else [])),
             layers=(*before.layers, layer) if layer is not None else before.layers,
         )  # fmt: skip
 

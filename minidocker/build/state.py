@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from minidocker.build.history import render_history
 from minidocker.build.request import PROXY_ARGUMENTS
 from minidocker.dockerfile.expand import expand_instruction, expand_word
 from minidocker.dockerfile.instructions import (
@@ -45,8 +46,8 @@ class StageState:
     """Every variable in effect."""
     arguments: frozenset[str] = frozenset()
     """Those of them that ARG set last."""
-    declared: frozenset[str] = frozenset()
-    """Every name that an ARG of this stage mentions."""
+    declared: tuple[str, ...] = ()
+    """Every name that an ARG of this stage mentions, in their order."""
     author: str = ""
     has_own_command: bool = False
     """Whether CMD was in this stage: ENTRYPOINT then leaves it."""
@@ -105,12 +106,14 @@ class Step:
     state: StageState
     """After it."""
     text: str
-    """How the history names it, and what the key has of it."""
+    """What it says, in one line: the key has it."""
     operation: Operation | None = None
+    history: str = ""
+    """How the history of the image names it; empty if it does not."""
 
     @property
     def said(self) -> str:
-        """What the key has of it: the history's line, for RUN without the values of arguments, which are a part of their own."""
+        """What the key has of it: its text, for RUN without the values of arguments, which are a part of their own."""
         run = self.operation
         if not isinstance(run, RunCommand):
             return self.text
@@ -124,7 +127,7 @@ def begin_stage(config: ContainerConfig, *, arguments: Mapping[str, str] | None 
     inherited = dict(arguments or {})
     config = replace(config, env=env, on_build=(), image="", hostname="", domainname="")
     return StageState(
-        config=config, scope={**scope, **inherited}, arguments=frozenset(inherited), declared=frozenset(inherited), escape=escape,
+        config=config, scope={**scope, **inherited}, arguments=frozenset(inherited), escape=escape,
         author=author,
     )  # fmt: skip
 
@@ -144,6 +147,16 @@ def apply_instruction(
         DockerfileError: a value is missing or has the wrong form.
     """
     instruction = expand_instruction(written, state.scope, state.escape)
+    step = _apply(instruction, state, given, defaults)
+    after = step.state.config
+    argv = {Cmd: after.cmd, Entrypoint: after.entrypoint}.get(type(instruction), ())
+    argv = step.operation.argv if isinstance(step.operation, RunCommand) else argv
+    shown = {name: state.scope.get(name, "") for name in state.declared}
+    ports = parse_ports(instruction.ports) if isinstance(instruction, Expose) else ()
+    return replace(step, history=render_history(instruction, step.text, argv=argv or (), arguments=shown, ports=ports))
+
+
+def _apply(instruction: Instruction, state: StageState, given: Mapping[str, str | None], defaults: Mapping[str, str]) -> Step:
     if isinstance(instruction, Arg):
         return _declare(instruction, state, given, defaults)
     if isinstance(instruction, Run):
@@ -173,8 +186,8 @@ def _declare(instruction: Arg, state: StageState, given: Mapping[str, str | None
             scope[pair.name] = value
             arguments.add(pair.name)
         shown.append(pair.name if value is None else f"{pair.name}={value}")
-    names = frozenset(pair.name for pair in instruction.pairs)
-    state = replace(state, scope=scope, arguments=frozenset(arguments), declared=state.declared | names)
+    names = dict.fromkeys((*state.declared, *(pair.name for pair in instruction.pairs)))
+    state = replace(state, scope=scope, arguments=frozenset(arguments), declared=tuple(names))
     return Step(state=state, text=f"ARG {' '.join(shown)}")
 
 
@@ -245,7 +258,7 @@ def _set(instruction: Instruction, state: StageState) -> Step:
             return Step(state=_configure(state, labels={**config.labels, **labels}), text=text)
         case Cmd():
             argv = _wrap(instruction.command, state)
-            return Step(state=replace(_configure(state, cmd=argv), has_own_command=True), text=f"CMD {json.dumps(argv)}")
+            return Step(state=replace(_configure(state, cmd=argv, args_escaped=True), has_own_command=True), text=f"CMD {json.dumps(argv)}")
         case Entrypoint():
             argv = _wrap(instruction.command, state)
             changes = {"entrypoint": argv} if state.has_own_command else {"entrypoint": argv, "cmd": None}

@@ -220,5 +220,6 @@ def keep_build_files(rules: tuple[IgnoreRule, ...], dockerfile: str = "") -> tup
 
     They are sent, and the builder keeps them from COPY: `COPY . /` in a file that ignores itself does not copy it.
     """
-    names = [name for name in (IGNORE_FILE, dockerfile) if name and is_ignored(rules, name)]
+    own = (dockerfile, f"{dockerfile}{IGNORE_FILE}") if dockerfile else ()
+    names = [name for name in (IGNORE_FILE, *own) if is_ignored(rules, name)]
     return (*rules, *(_parse_rule("!" + re.sub(r"([*?\[\\])", r"\\\1", name), 0) for name in names))

@@ -25,12 +25,6 @@ class DockerfileError(InvalidParameter):
         self.span = NO_SPAN
         self.column = 0
         """Counted from 1; 0 while the place is not known."""
-        self.excerpt = ""
-
-    def __str__(self) -> str:
-        """Message and hint on the first line, the excerpt below it."""
-        text = f"{self.message} ({self.hint})" if self.hint else self.message
-        return f"{text}\n{self.excerpt}" if self.excerpt else text
 
 
 def _readable(text: str) -> str:
@@ -42,13 +36,16 @@ def locate(
     error: DockerfileError, span: Span, lines: Sequence[str], *, prefix: str = "dockerfile parse error on line {line}: ",
     file: str = "Dockerfile",
 ) -> DockerfileError:  # fmt: skip
-    """Give *error* its place in *lines*, unless it has one; *prefix* comes before the message, *file* names the place."""
+    """Give *error* its place in *lines*, unless it has one; *prefix* comes before the message, *file* names the place.
+
+    From here on the message has everything: hint and excerpt travel with it to clients that show nothing else.
+    """
     if not error.column:
         error.span = span
         line, column = _find_culprit(error.culprit, span, lines)
         error.column = column
-        error.message = prefix.format(line=span.first) + error.message
-        error.excerpt = render_excerpt(lines, line, column, max(1, len(error.culprit)), file=file)
+        excerpt = render_excerpt(lines, line, column, max(1, len(error.culprit)), file=file)
+        error.message, error.hint = f"{prefix.format(line=span.first)}{error}\n{excerpt}", ""
     return error
 
 

@@ -96,7 +96,7 @@ def read_dockerfile(directory: Path, name: str) -> bytes:
             content = _read(node.fds[0], node.name)
         if not content.strip():
             raise InvalidParameter(f"the Dockerfile ({name}) cannot be empty")
-        _forget_ignored(fds[0], tree, name)
+        _forget_ignored(tree, name)
     return content
 
 
@@ -109,11 +109,17 @@ def _read(directory_fd: int, name: str) -> bytes:
     return content
 
 
-def _forget_ignored(root_fd: int, tree: Tree, dockerfile: str) -> None:
-    """Remove Dockerfile and ignore file if they are ignored: clients send them all the same, because the builder needs them."""
+def _forget_ignored(tree: Tree, dockerfile: str) -> None:
+    """Remove Dockerfile and ignore files if they are ignored: clients send them all the same, because the builder needs them."""
+    own = f"{dockerfile}{IGNORE_FILE}"
     with suppress(FileNotFoundError, InvalidParameter):
-        patterns = parse_ignore_file(_read(root_fd, IGNORE_FILE))
-        for name in (dockerfile, IGNORE_FILE):
+        found = tree.resolve(own)
+        has_own = bool(found) and tree.find(found) is not None
+        with tree.open_node(found if has_own else tree.resolve(IGNORE_FILE)) as node:
+            if node is None:
+                return
+            patterns = parse_ignore_file(_read(node.fds[0], node.name))
+        for name in (dockerfile, own, IGNORE_FILE):
             names = tree.resolve(name, follow_last=False)
             if names and is_ignored(patterns, "/".join(names)):
                 with tree.open_node(names) as node, suppress(OSError):
