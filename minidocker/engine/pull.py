@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import platform as machine
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from minidocker.builtin.images import find_built_in
-from minidocker.engine.images import ImageEngine, publish_image_event, require_image
+from minidocker.engine.events import Event
+from minidocker.engine.images import ImageEngine, require_image
 from minidocker.engine.transfers import Crew, Registries, RegistryEngine, first_that_works
 from minidocker.errors import InvalidParameter, MinidockerError, NotFound, PeerError
 from minidocker.image.layer import compute_chain_ids
@@ -35,8 +37,9 @@ from minidocker.spec.record import Json, read_record
 
 if TYPE_CHECKING:
     from minidocker.image.ingest import Ingest
+    from minidocker.image.store import ImageRecord
 
-__all__ = ["PullEngine", "own_platform", "pull_image", "translate_failure"]
+__all__ = ["PullEngine", "own_platform", "publish_transfer", "pull_image", "translate_failure"]
 
 MAX_DOWNLOADS: Final = 3
 """Layers that are downloaded at the same time, as in Docker."""
@@ -92,11 +95,11 @@ def pull_image(
         crew = engine.registries.new_crew(transport, is_gone=is_gone)
         sessions = engine.registries.open_sessions(transport, name.domain, name.path, credentials=credentials, sleep=crew.sleep)
         if not all_tags:
-            yield from _pull_one(engine, crew, sessions, name, wanted)
+            yield from _pull_one(engine, crew, sessions, name, wanted, is_asked=bool(platform))
             return
         tags, sessions = first_that_works(engine.registries, name.domain, sessions, lambda session: _list_tags(session, name))
         for tag in tags:
-            yield from _pull_one(engine, crew, sessions, Reference(name.domain, name.path, tag), wanted)
+            yield from _pull_one(engine, crew, sessions, Reference(name.domain, name.path, tag), wanted, is_asked=bool(platform))
 
 
 def _list_tags(session: RepositorySession, name: Reference) -> list[str]:
@@ -113,7 +116,15 @@ def _pull_built_in(engine: PullEngine, reference: str, name: Reference) -> Itera
     yield {"status": f"Pulling from {name.path}", "id": name.tag}
     yield {"status": f"Digest: {image.manifest_digest}"}
     yield {"status": f"Status: {'Downloaded newer image' if is_new else 'Image is up to date'} for {name.familiar}"}
-    publish_image_event(engine, "pull", image, name=name.familiar)
+    publish_transfer(engine, "pull", image, name)
+
+
+def publish_transfer(engine: ImageEngine, action: str, image: ImageRecord, name: Reference) -> None:
+    """Tell whoever listens; Docker's events of transfers are about the name, not the id."""
+    attributes = {**image.config.config.labels, "name": name.familiar_repository}
+    engine.events.publish(
+        Event(type="image", action=action, actor_id=name.familiar, attributes=attributes, time_ns=time.time_ns())
+    )
 
 
 def translate_failure(error: RegistryError, name: Reference) -> MinidockerError:
@@ -128,7 +139,7 @@ def translate_failure(error: RegistryError, name: Reference) -> MinidockerError:
 
 
 def _pull_one(
-    engine: PullEngine, crew: Crew, sessions: list[RepositorySession], name: Reference, wanted: Platform
+    engine: PullEngine, crew: Crew, sessions: list[RepositorySession], name: Reference, wanted: Platform, *, is_asked: bool
 ) -> Iterator[Json]:
     """Yield the progress of one tag or digest."""
     target = name.digest or name.tag
@@ -137,6 +148,8 @@ def _pull_one(
     except RegistryError as error:
         raise translate_failure(error, name) from error
     top, fetched = found
+    manifest = fetched.document.as_manifest()
+    config = _fetch_config(sessions[0], manifest, name, wanted if is_asked else None)
     yield {"status": f"Pulling from {name.path}", "id": target}
     names = [name, Reference(name.domain, name.path, digest=top.digest)] if not name.digest else [Reference(name.domain, name.path, digest=name.digest)]
     existing = engine.images.find(name.canonical)
@@ -147,14 +160,11 @@ def _pull_one(
             engine.images.tag(image.id, other)
     else:
         with engine.images.ingest() as ingest:
-            manifest = fetched.document.as_manifest()
-            config = sessions[0].fetch_document(manifest.config.digest, manifest.config.size)
-            diff_ids = _check_config(config, manifest, name)
-            yield from _bring_layers(engine, crew, ingest, sessions, manifest, diff_ids)
+            yield from _bring_layers(engine, crew, ingest, sessions, manifest, _read_config(config, name).rootfs.diff_ids)
             image = engine.images.commit(ingest, config=config, layers=manifest.layers, names=names, manifest=fetched.content)
     yield {"status": f"Digest: {top.digest}"}
     yield {"status": f"Status: {'Image is up to date' if is_known else 'Downloaded newer image'} for {name.familiar}"}
-    publish_image_event(engine, "pull", image, name=name.familiar)
+    publish_transfer(engine, "pull", image, name)
 
 
 def _fetch(session: RepositorySession, target: str, wanted: Platform, name: Reference) -> tuple[Fetched, Fetched]:
@@ -171,19 +181,29 @@ def _fetch(session: RepositorySession, target: str, wanted: Platform, name: Refe
     raise PeerError(f"pull `{name.familiar}`: its indexes lead to indexes without end")
 
 
-def _check_config(config: bytes, manifest: Manifest, name: Reference) -> tuple[str, ...]:
-    """Return the diff_ids that the configuration promises for the layers."""
-    try:
-        parsed = read_record(ImageConfig, json.loads(config))
-    except (ValueError, RecursionError) as error:
-        raise InvalidParameter(f"pull `{name.familiar}`: its configuration is not JSON: {error}") from error
-    diff_ids = parsed.rootfs.diff_ids
+def _fetch_config(session: RepositorySession, manifest: Manifest, name: Reference, wanted: Platform | None) -> bytes:
+    """Return the configuration of an image, which fits the manifest and the platform that was asked for, if one was."""
+    content = session.fetch_document(manifest.config.digest, manifest.config.size)
+    config = _read_config(content, name)
+    diff_ids = config.rootfs.diff_ids
     if len(diff_ids) != len(manifest.layers) or not all(is_digest(diff_id) for diff_id in diff_ids):
         raise InvalidParameter(
             f"pull `{name.familiar}`: its configuration has {len(diff_ids)} layers, its manifest {len(manifest.layers)}",
             hint="it may be an artifact, not an image",
         )
-    return diff_ids
+    if wanted and config.architecture and (wanted.os, wanted.architecture or config.architecture) != (config.os, config.architecture):
+        raise NotFound(
+            f"image with reference {name.familiar} was found but does not match the specified platform: "
+            f"wanted {wanted.os}/{wanted.architecture}, actual: {config.os}/{config.architecture}"
+        )
+    return content
+
+
+def _read_config(content: bytes, name: Reference) -> ImageConfig:
+    try:
+        return read_record(ImageConfig, json.loads(content))
+    except (ValueError, RecursionError) as error:
+        raise InvalidParameter(f"pull `{name.familiar}`: its configuration is not JSON: {error}") from error
 
 
 def _bring_layers(

@@ -16,8 +16,8 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
-from minidocker.engine.images import publish_image_event, require_image
-from minidocker.engine.pull import PullEngine
+from minidocker.engine.images import require_image
+from minidocker.engine.pull import PullEngine, publish_transfer
 from minidocker.engine.transfers import Crew, first_that_works
 from minidocker.errors import NotFound
 from minidocker.image.compression import open_decompressed
@@ -107,7 +107,7 @@ def _push_one(engine: PullEngine, crew: Crew, session: RepositorySession, name: 
     engine.images.tag(image.id, Reference(name.domain, name.path, digest=image.manifest_digest))
     yield {"status": f"{name.tag}: digest: {image.manifest_digest} size: {image.manifest_size}"}
     yield {"progressDetail": {}, "aux": {"Tag": name.tag, "Digest": image.manifest_digest, "Size": image.manifest_size}}
-    publish_image_event(engine, "push", image, name=name.familiar)
+    publish_transfer(engine, "push", image, name)
 
 
 class _Job:

@@ -3,7 +3,7 @@
 Acting; safe to use from several threads. Layout below the root::
 
     blobs/sha256/HEX                              the bytes, shared by all repositories
-    repositories/NAME/_blobs/sha256-HEX           empty: this repository has the blob
+    repositories/NAME/_blobs/sha256-HEX           its size: this repository has the blob
     repositories/NAME/_manifests/sha256-HEX       the media type of the manifest
     repositories/NAME/_tags/TAG                   a digest
     repositories/NAME/_referrers/SUBJECT/sha256-HEX   the line for a manifest about SUBJECT
@@ -11,7 +11,9 @@ Acting; safe to use from several threads. Layout below the root::
 
 Names of repositories are directories; no component of a name begins with `_`, so what is ours cannot collide with them. A blob
 is there for a repository only through its mark: what one repository removed is gone for it though others have it (CVE-2026-35172).
-Whatever appears under a name is complete: written beside, synced, renamed. Chapter 8.
+Whatever appears under a name is complete: written beside and renamed. Small files are synced as well. For a blob nobody waits until it
+is on the platter, as in Docker's registry; if the power fails just then it comes back too short, its mark says so, and it counts as
+missing: the next push sends it again. Chapter 8.
 """
 
 from __future__ import annotations
@@ -55,30 +57,29 @@ class Storage:
         return self.root / "blobs" / algorithm / digits
 
     def add_blob(self, repository: str, path: Path, digest: str) -> None:
-        """Take the finished, synced file *path* as the blob *digest* of *repository*."""
+        """Take the finished file *path* as the blob *digest* of *repository*."""
         with self.shared():
+            size = path.stat().st_size
             path.replace(self.blob_path(digest))
-            self._mark(repository, "_blobs", _file_name(digest), b"")
+            self._mark(repository, "_blobs", _file_name(digest), str(size).encode())
 
     def find_blob(self, repository: str, digest: str) -> Path | None:
-        """Return the file of a blob that *repository* has."""
+        """Return the file of a blob that *repository* has, whole."""
         mark, path = self._path(repository, "_blobs", _file_name(digest)), self.blob_path(digest)
         try:
             os.utime(mark)  # who was told that it is there may rely on it for a while; see `collection`
-        except FileNotFoundError:
+            return path if path.stat().st_size == int(mark.read_bytes()) else None
+        except (FileNotFoundError, ValueError):
             return None
-        return path if path.exists() else None
 
     def mount_blob(self, repository: str, digest: str, source: str = "") -> bool:
         """Give *repository* a blob that *source*, or any repository, has; whether one had it."""
         with self.shared():
-            if not self.blob_path(digest).exists():
-                return False
             sources = [source] if source else self._list("")
-            if not any(self.find_blob(name, digest) for name in sources):
-                return False
-            self._mark(repository, "_blobs", _file_name(digest), b"")
-            return True
+            found = next((path for name in sources if (path := self.find_blob(name, digest))), None)
+            if found is not None:
+                self._mark(repository, "_blobs", _file_name(digest), str(found.stat().st_size).encode())
+            return found is not None
 
     def remove_blob(self, repository: str, digest: str) -> bool:
         """Take a blob away from *repository*; the bytes stay until nobody has them. Whether it was there."""

@@ -108,8 +108,6 @@ class Uploads:
             if found != digest:
                 self._forget(name)
                 raise RegistryError("DIGEST_INVALID", f"provided digest `{digest}` did not match uploaded content `{found}`")
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
             self._storage.add_blob(repository, path, digest)
             self._forget(name)
 

@@ -15,7 +15,7 @@ from minidocker.api.registry import RegistryOptions, make_registry_server
 from minidocker.engine.pull import pull_image
 from minidocker.engine.push import push_image
 from minidocker.engine.registries import Unauthorized, describe_distribution, log_in, search_hub
-from minidocker.errors import InvalidParameter, MinidockerError
+from minidocker.errors import InvalidParameter, MinidockerError, NotFound
 from minidocker.image.deflate import compress_gzip
 from minidocker.reference.reference import parse_reference
 from minidocker.registry.challenge import Credentials
@@ -76,7 +76,8 @@ def test_pull_says_dockers_words(engine: Engine, registry: FakeRegistry) -> None
     assert again == ["Pulling from app", f"Digest: {image.digest}", f"Status: Image is up to date for {registry.host}/app:1"]
     (stored,) = engine.images.all()
     assert stored.repo_digests == (f"{registry.host}/app@{image.digest}",)
-    assert [event.action for event in engine.events.seen] == ["pull", "pull"]
+    name = f"{registry.host}/app"
+    assert [(e.action, e.actor_id, e.attributes["name"]) for e in engine.events.seen] == [("pull", f"{name}:1", name)] * 2
 
 
 def test_index_leads_to_the_image_for_this_machine_or_the_one_asked_for(engine: Engine, registry: FakeRegistry) -> None:
@@ -97,6 +98,16 @@ def test_index_leads_to_the_image_for_this_machine_or_the_one_asked_for(engine: 
     assert engine.images.require(f"{registry.host}/app:1").id == digest_of(other.config)
     described = describe_distribution(engine, f"{registry.host}/app:1")
     assert described["Platforms"] == [{"architecture": "s390x", "os": "linux"}, {"architecture": architecture, "os": "linux"}]
+
+
+def test_image_for_another_platform_than_the_one_asked_for_is_refused(engine: Engine, registry: FakeRegistry) -> None:
+    """Without an index there is nothing to choose; without being asked, what the name leads to is taken."""
+    registry.serve(make_image(architecture="s390x"))
+    with pytest.raises(NotFound, match="does not match the specified platform: wanted linux/arm64, actual: linux/s390x"):
+        list(pull_image(engine, f"{registry.host}/app:1", platform="linux/arm64"))
+    assert engine.images.all() == ()
+    list(pull_image(engine, f"{registry.host}/app:1"))
+    assert len(engine.images.all()) == 1
 
 
 class Broken:

@@ -207,6 +207,16 @@ def test_upload_survives_the_death_of_the_server(client: Client) -> None:
     assert reborn("PUT", f"{where}?digest={digest_of(b'first second')}", b"second", content_range="6-11").status == 201
 
 
+def test_blob_that_lost_its_end_counts_as_missing(client: Client) -> None:
+    """After a power failure: the next push must not be told that it is there already."""
+    digest = client.push_blob(b"whole")
+    os.truncate(client.storage.blob_path(digest), 2)
+    assert client("HEAD", f"/v2/app/blobs/{digest}").status == 404
+    assert client("POST", f"/v2/other/blobs/uploads/?mount={digest}&from=app").status == 202
+    client.push_blob(b"whole")
+    assert content_of(client("GET", f"/v2/app/blobs/{digest}")) == b"whole"
+
+
 def test_upload_belongs_to_its_repository_and_can_be_cancelled(client: Client) -> None:
     """Its name alone must not open it from another repository."""
     where = header(client("POST", "/v2/app/blobs/uploads/"), "Location")
