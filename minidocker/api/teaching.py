@@ -1,4 +1,4 @@
-"""Handlers that Docker does not have: plans (`run --explain`, `explain`), and the packet filter (`network rules`). Chapter 16."""
+"""Handlers that Docker does not have: plans (`run --explain`, `explain`), and the packet filter (`network rules`, `trace`). Chapter 16."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from minidocker.api.response import Response, json_response
 from minidocker.api.router import Route
 from minidocker.codec.nftables import render_nft
 from minidocker.engine.explain import explain_container, explain_request
+from minidocker.engine.network_trace import trace_packet
 from minidocker.errors import InvalidParameter
 from minidocker.network.iptables import render_iptables
 from minidocker.spec.container import read_create_request
@@ -40,8 +41,15 @@ def show_rules(engine: Engine, request: Request) -> Response:
     return json_response({"Text": render_nft(table) if words == "nft" else render_iptables(table)})
 
 
+def trace(engine: Engine, request: Request) -> Response:
+    """Return the way of one packet through the host's bridges and rules."""
+    source, destination = query_text(request, "source"), query_text(request, "destination")
+    return json_response({"Text": trace_packet(engine, source, destination, query_text(request, "protocol") or "tcp")})
+
+
 ROUTES: Final = (
     Route(method="POST", pattern="/minidocker/explain", handler=explain),
     Route(method="GET", pattern="/minidocker/{id}/explain", handler=explain_existing),
     Route(method="GET", pattern="/minidocker/rules", handler=show_rules),
+    Route(method="GET", pattern="/minidocker/trace", handler=trace),
 )

@@ -96,6 +96,7 @@ ENTRIES = (
     Entry("networks", "NETWORK_CONNECT", "Connect a container to a network", "network connect"),
     Entry("networks", "NETWORK_DISCONNECT", "Disconnect a container from a network", "network disconnect"),
     Entry("networks", "NETWORK_RULES", "Print the rules of the packet filter", "network rules"),
+    Entry("networks", "NETWORK_TRACE", "Follow one packet through bridges and rules, without sending it", "network trace"),
     Entry("oci", "OCI", "Run a bundle as runc does, without a server", "oci"),
     Entry("daemon", "DAEMON", "Start or stop the server", "daemon"),
     Entry("registry", "REGISTRY_SERVE", "Serve a registry", "registry serve"),

@@ -1,4 +1,4 @@
-"""`network ls`, `create`, `rm`, `connect`, `disconnect`, `rules`. Acts; `read_ipam` is pure. Chapter 14."""
+"""`network ls`, `create`, `rm`, `connect`, `disconnect`, `rules`, `trace`. Acts; `read_ipam` is pure. Chapter 14."""
 
 from __future__ import annotations
 
@@ -169,6 +169,14 @@ def rules(session: Session, options: Options) -> int:
     return 0
 
 
+def trace(session: Session, options: Options) -> int:
+    """Print the way of one packet."""
+    source, destination = options.arguments
+    query = {"source": source, "destination": destination, "protocol": options.text("protocol")}
+    print(text_at(session.client().get("/minidocker/trace", query), "Text"), end="")
+    return 0
+
+
 NETWORK_LS = Command(
     "[OPTIONS]",
     list_networks,
@@ -239,4 +247,11 @@ NETWORK_RULES = Command(
     rules,
     (Flag("format", STRING, "Words of which program: nft or iptables", default="nft"),),
     maximum=0,
+)
+NETWORK_TRACE = Command(
+    "[OPTIONS] SOURCE DESTINATION:PORT",
+    trace,
+    (Flag("protocol", STRING, "Protocol of the packet: tcp, udp or sctp", default="tcp"),),
+    minimum=2,
+    maximum=2,
 )

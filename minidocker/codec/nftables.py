@@ -20,7 +20,7 @@ __all__ = [
     "CONNECTION_STATES", "FIELDS", "FIELD_TYPES", "HOOKS", "LINK_NAME_BYTES", "POLICIES", "PRIORITIES", "PROTOCOLS", "Accept",
     "Chain", "Counter", "DnatMap", "Drop", "ElementSet", "Elements", "Field", "FieldType", "Jump", "Masquerade", "MatchAddress",
     "MatchConnection", "MatchFamily", "MatchLink", "MatchLocal", "MatchSet", "MatchTranslated", "Rule", "Statement", "Table",
-    "family_of", "plan_name_redirect", "render_nft",
+    "describe_rule", "family_of", "plan_name_redirect", "render_nft",
 ]  # fmt: skip
 
 PRIORITIES: Final = {"raw": -300, "dstnat": -100, "filter": 0, "srcnat": 100}
@@ -270,6 +270,12 @@ def _describe(statement: Statement) -> str:
             assert_never(statement)
 
 
+def describe_rule(rule: Rule) -> str:
+    """Return *rule* as nft prints it."""
+    comment = f' comment "{rule.comment}"' if rule.comment else ""
+    return " ".join(map(_describe, rule.statements)) + comment
+
+
 def _chain_lines(chain: Chain) -> Iterator[str]:
     """Yield the lines of *chain*."""
     yield f"\tchain {chain.name} {{"
@@ -278,8 +284,7 @@ def _chain_lines(chain: Chain) -> Iterator[str]:
         priority = chain.priority if has_name else str(PRIORITIES[chain.priority])
         yield f"\t\ttype {chain.type} hook {chain.hook} priority {priority}; policy {chain.policy};"
     for rule in chain.rules:
-        comment = f' comment "{rule.comment}"' if rule.comment else ""
-        yield f"\t\t{' '.join(map(_describe, rule.statements))}{comment}"
+        yield f"\t\t{describe_rule(rule)}"
     yield "\t}"
 
 

@@ -143,6 +143,8 @@ class Net:
     addresses: tuple[LinkAddress, ...] = ()
     routes: tuple[Route, ...] = ()
     tables: tuple[Table, ...] = ()
+    isolated: frozenset[str] = frozenset()
+    """Ports of bridges that reach no other isolated port."""
     sysctls: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -36,7 +36,7 @@ def find_link(net: Net, name: str) -> Link:
 
 
 def create_veth(
-    linux: Linux, pid: int, *, host_name: str, peer_name: str, peer_pid: int, bridge: str, mac_address: str, mtu: int = 0
+    linux: Linux, pid: int, *, host_name: str, peer_name: str, peer_pid: int, bridge: str, mac_address: str, mtu: int = 0, isolated: bool = False
 ) -> Linux:
     """Make a cable: one end here, up and plugged into *bridge*, the other in the network namespace of *peer_pid*, down.
 
@@ -56,7 +56,8 @@ def create_veth(
         index=index, name=host_name, up=True, mac_address=made_up, mtu=mtu or 1500, master=switch.index, kind="veth", peer_index=peer_index
     )
     there = Link(index=peer_index, name=peer_name, mac_address=mac_address or made_up, mtu=mtu or 1500, kind="veth", peer_index=index)
-    linux = linux.with_namespace(number, replace(net, links=(*net.links, here)))
+    alone = net.isolated | ({host_name} if isolated else set())
+    linux = linux.with_namespace(number, replace(net, links=(*net.links, here), isolated=alone))
     _, peer_net = linux.net_of(peer_pid)
     linux = linux.with_namespace(peer_number, replace(peer_net, links=(*peer_net.links, there)))
     return replace(linux, cables=(*linux.cables, ((number, index), (peer_number, peer_index))))
@@ -136,11 +137,14 @@ def add_address(linux: Linux, pid: int, name: str, address: str) -> Linux:
 
 
 def _routes_of(link: Link, address: str) -> Iterator[Route]:
-    """Yield the routes that the kernel makes for an IPv4 address: the neighbours, itself, everybody at once."""
+    """Yield the routes that the kernel makes for an address: the neighbours, itself, and for IPv4 everybody at once."""
     interface = ipaddress.ip_interface(address)
-    if not isinstance(interface, ipaddress.IPv4Interface):
-        return
     network = interface.network
+    if isinstance(network, ipaddress.IPv6Network):
+        if network.prefixlen < 128:
+            yield Route(destination=str(network), link_index=link.index, table=MAIN)
+        yield Route(destination=f"{interface.ip}/128", link_index=link.index, table=LOCAL)
+        return
     if link.name == "lo":
         yield Route(destination=str(network), link_index=link.index, table=LOCAL)
     elif network.prefixlen < 32:
@@ -161,7 +165,7 @@ def add_route(linux: Linux, pid: int, *, gateway: str, destination: str = "") ->
     way = find_route(net, gateway)
     if way is None or way.gateway:
         raise fail(errno.ENETUNREACH, "the gateway is not a neighbour on any link that is up", gateway)
-    route = Route(destination=destination or "0.0.0.0/0", gateway=gateway, link_index=way.link_index, table=MAIN)
+    route = Route(destination=destination or ("::/0" if ":" in gateway else "0.0.0.0/0"), gateway=gateway, link_index=way.link_index, table=MAIN)
     if any((r.destination, r.table) == (route.destination, MAIN) for r in net.routes):
         raise fail(errno.EEXIST, "there is a route to this destination", route.destination)
     return linux.with_namespace(number, replace(net, routes=(*net.routes, route)))

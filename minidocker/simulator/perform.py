@@ -106,7 +106,7 @@ def perform_step(simulation: Simulation, step: Step) -> Simulation:
         case CreateVeth():
             linux = network.create_veth(
                 linux, pid, host_name=step.host_name, peer_name=step.container_name, peer_pid=simulation.init, bridge=step.bridge,
-                mac_address=step.mac_address, mtu=step.mtu,
+                mac_address=step.mac_address, mtu=step.mtu, isolated=step.isolated,
             )  # fmt: skip
         case AddAddress():
             linux = network.add_address(linux, simulation.init, step.link, step.address)

@@ -197,7 +197,7 @@ def render_routes(linux: Linux, pid: int) -> str:
     names = {link.index: link.name for link in net.links}
     sources = {str(ipaddress.ip_interface(a.address).network): a.address.partition("/")[0] for a in net.addresses}
     lines = []
-    for route in sorted((r for r in net.routes if r.table == MAIN), key=lambda r: ipaddress.ip_network(r.destination).prefixlen):
+    for route in sorted((r for r in net.routes if r.table == MAIN and ":" not in r.destination), key=lambda r: ipaddress.ip_network(r.destination).prefixlen):
         words = ["default" if route.destination == "0.0.0.0/0" else route.destination]
         words += ["via", route.gateway] if route.gateway else []
         words += ["dev", names[route.link_index]]
