@@ -77,6 +77,7 @@ ENTRIES = (
     Entry("lifecycle", "UNPAUSE", "Unpause all processes within one or more containers", "container unpause", "unpause"),
     Entry("update", "UPDATE", "Update configuration of one or more containers", "container update", "update"),
     Entry("lifecycle", "WAIT", "Block until one or more containers stop, then print their exit codes", "container wait", "wait"),
+    Entry("image_tree", "TREE", "Show the layers of an image: what each adds, changes, hides and wastes", "image tree"),
     Entry("inspect", "CONTAINER_INSPECT", "Display detailed information on one or more containers", "container inspect"),
     Entry("inspect", "IMAGE_INSPECT", "Display detailed information on one or more images", "image inspect"),
     Entry("inspect", "VOLUME_INSPECT", "Display detailed information on one or more volumes", "volume inspect"),

@@ -6,6 +6,7 @@ concern. So every format can be learnt, and tested, on any machine. Garbage rais
 - `http1`: requests, responses, headers and chunked bodies, as the Remote API speaks them
 - `frames`: the 8-byte frames that carry stdout and stderr over one connection
 - `tar`: archives, the form in which image layers travel
+- `compression`: which compression a stream has, found out from its first bytes
 - `whiteout`: how a layer says that something is gone, and what a stack of layers shows
 - `mountinfo`: the mount table as the kernel prints it
 - `netlink`: the message frame in which Linux's network stack is asked and answers

@@ -20,7 +20,7 @@ from minidocker.codec.tar import END_OF_ARCHIVE, ByteSource, TarReader
 from minidocker.container.user import MAX_DATABASE_BYTES, resolve_user
 from minidocker.engine.rootfs import open_rootfs
 from minidocker.errors import Forbidden, HostError, InvalidParameter, MinidockerError, NotFound
-from minidocker.image.compression import open_decompressed
+from minidocker.codec.compression import open_decompressed
 from minidocker.image.extract import extract_files
 from minidocker.image.pack import Packer, gather
 from minidocker.kernel.mount import open_in_root

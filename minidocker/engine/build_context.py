@@ -20,7 +20,7 @@ from minidocker.codec.tar import ByteSource, InvalidArchive, Kind, TarEntry, Tar
 from minidocker.dockerfile.ignore import IGNORE_FILE, is_ignored, parse_ignore_file
 from minidocker.engine.build_fetch import fetch_source
 from minidocker.errors import InvalidParameter
-from minidocker.image.compression import open_decompressed
+from minidocker.codec.compression import open_decompressed
 from minidocker.image.extract import extract_files
 from minidocker.kernel.overlay import open_trees
 

@@ -20,7 +20,7 @@ from minidocker.engine.images import require_image
 from minidocker.engine.pull import PullEngine, publish_transfer
 from minidocker.engine.transfers import Crew, first_that_works
 from minidocker.errors import NotFound
-from minidocker.image.compression import open_decompressed
+from minidocker.codec.compression import open_decompressed
 from minidocker.image.deflate import compress_gzip
 from minidocker.image.ingest import ChunkSource
 from minidocker.image.store import ImageRecord, render_json

@@ -28,7 +28,7 @@ from minidocker.engine.build_fetch import fetch_source
 from minidocker.engine.images import require_image
 from minidocker.engine.pull import pull_image
 from minidocker.errors import InvalidParameter, NotFound
-from minidocker.image.compression import open_decompressed
+from minidocker.codec.compression import open_decompressed
 from minidocker.image.diff import Found, walk_tree_changes, walk_upper_changes
 from minidocker.image.extract import extract_files
 from minidocker.image.ingest import ChunkSource, Ingest, describe_layer

@@ -12,7 +12,6 @@ Reading order:
 - `pack`: changes, or a whole tree, become an archive
 - `commit`: an image with one more layer
 - `readahead`: the next pieces of a layer are made while the last ones are written
-- `compression`: which compression a stream has, found out from its first bytes
 - `layout`: the OCI image layout on disk: blobs and the index
 - `ingest`: how new content enters the store: temporary name, check, rename; or nothing at all
 - `store`: the images by id, name and prefix; tags; removal

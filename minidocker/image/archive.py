@@ -25,7 +25,7 @@ from minidocker.codec.tar import (
     END_OF_ARCHIVE, ByteSource, InvalidArchive, Kind, TarEntry, TarReader, render_header, render_padding,
 )  # fmt: skip
 from minidocker.errors import HostError, NotSupported
-from minidocker.image.compression import open_decompressed, sniff_compression
+from minidocker.codec.compression import open_decompressed, sniff_compression
 from minidocker.image.content import MAX_DOCUMENT_BYTES
 from minidocker.image.ingest import ChunkSource, Ingest, SpooledFile
 from minidocker.image.store import NAME_ANNOTATION, TAG_ANNOTATION, ImageRecord, ImageStore, render_json

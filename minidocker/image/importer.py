@@ -18,7 +18,7 @@ from typing import Final
 from minidocker.codec.tar import ByteSource, InvalidArchive
 from minidocker.errors import InvalidParameter
 from minidocker.image.commit import compose_config
-from minidocker.image.compression import open_decompressed
+from minidocker.codec.compression import open_decompressed
 from minidocker.image.ingest import describe_layer
 from minidocker.image.store import ImageRecord, ImageStore, render_json
 from minidocker.reference.reference import Reference

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Final
 
 from minidocker.codec.tar import ByteSource, InvalidArchive, TarReader
-from minidocker.image.compression import open_decompressed
+from minidocker.codec.compression import open_decompressed
 from minidocker.image.content import Content, remove_path
 from minidocker.image.extract import extract_layer
 from minidocker.image.layer import LayerRecord, compute_chain_ids, layer_name

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from minidocker.codec.tar import ByteSource, InvalidArchive, Kind, TarReader
-from minidocker.image.compression import open_decompressed
+from minidocker.codec.compression import open_decompressed
 
 __all__ = ["AR_MAGIC", "read_all", "read_files"]
 

@@ -74,6 +74,18 @@ def test_commit_of_nothing_leaves_nothing(server: Server) -> None:
     assert run(server, "images", "-aq") == before
 
 
+def test_tree_of_an_image_says_what_each_layer_does(server: Server) -> None:
+    """A file that is removed later still travels with every pull: the tree calls it wasted."""
+    name, image = make(server, "head -c 5000 /dev/zero > /big"), server.new_name()
+    run(server, "commit", name, f"{image}:1")
+    name = server.new_name()
+    run(server, "run", "--name", name, f"{image}:1", "sh", "-c", "rm /big; echo 1 > /small")
+    run(server, "commit", name, f"{image}:2")
+    shown = json.loads(run(server, "image", "tree", "--format", "json", f"{image}:2"))
+    assert [layer["added"] for layer in shown["layers"][1:]] == [[{"path": "/big", "size": 5000}], [{"path": "/small", "size": 2}]]
+    assert (shown["layers"][2]["hidden"], shown["wasted"]) == ([{"path": "/big", "size": 5000}], 5000)
+
+
 def export(server: Server, name: str) -> dict[str, tarfile.TarInfo]:
     """Return the entries of an export, of which the archive must be whole."""
     done = subprocess.run(server.command("export", name), cwd=".", capture_output=True, check=True, timeout=60)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from minidocker.codec.tar import InvalidArchive
 from minidocker.errors import NotSupported
-from minidocker.image.compression import open_decompressed
+from minidocker.codec.compression import open_decompressed
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {"plain": bytes, "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
 CONTENT = b"".join(b"%d " % number for number in range(20_000))
