@@ -65,7 +65,8 @@ def _progress_chunks(objects: Iterator[Json], source: Iterator[Json]) -> Iterato
         for item in objects:
             yield json_line(item)
     except MinidockerError as error:
-        yield error_line(error.message, code=getattr(error, "code", 0), hint=error.hint)
+        code = getattr(error, "code", 0)  # an exit status; a registry's errors have a word there
+        yield error_line(error.message, code=code if isinstance(code, int) else 0, hint=error.hint)
     except OSError as error:
         yield error_line(f"the stream broke off: {error}")
     finally:

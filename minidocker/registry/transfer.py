@@ -139,20 +139,21 @@ def upload_blob(
         HostError: it cannot be read.
     """
     size = path.stat().st_size
-    offset, fruitless = 0, 0
+    offset = last = fruitless = 0
+    is_known = True
     while True:
         try:
+            if not is_known:  # never guessed: a byte that is sent twice spoils the blob
+                offset, location = _ask_progress(session, location, digest)
+                if offset < 0:
+                    return
             _finish_upload(session, path, digest=digest, location=location, offset=offset, size=size, report=report)
             return
         except (BrokenConnection, RegistryError) as error:
             is_busy = not isinstance(error, RegistryError) or error.status >= 500 or error.status == 416
             if not is_busy or session.is_closed:
                 raise
-            reached, location = _ask_progress(session, location, digest, error)
-            if reached < 0:
-                return
-            fruitless = 0 if reached > offset else fruitless + 1
-            offset = reached
+            is_known, fruitless, last = False, 0 if offset > last else fruitless + 1, offset
             if fruitless >= FRUITLESS_ATTEMPTS or sleep(_pause(fruitless)):
                 raise PeerError(f"upload blob `{digest}` to `{session.repository}`: {error.message}", hint=error.hint) from error
 
@@ -179,11 +180,11 @@ def _checked(answer: Answer) -> Answer:
     return answer
 
 
-def _ask_progress(session: RepositorySession, location: str, digest: str, error: PeerError) -> tuple[int, str]:
-    """Return how many bytes the server has, -1 for all of a blob that is finished, and where to go on.
+def _ask_progress(session: RepositorySession, location: str, digest: str) -> tuple[int, str]:
+    """Return how many bytes the server has, -1 for a blob that is finished, and where to go on.
 
     Raises:
-        PeerError: the upload is lost and cannot begin anew.
+        PeerError: nobody says, or the upload is lost and cannot begin anew.
     """
     answer = session.request("GET", location, actions=PUSH, allowed=(404,))
     answer.close()
@@ -192,8 +193,9 @@ def _ask_progress(session: RepositorySession, location: str, digest: str, error:
             return -1, location
         return 0, mount_blob(session, digest, "") or location
     reached = parse_chunk_range(answer.headers.get("range", ""))
-    count = reached[1] + 1 if reached and reached[1] else 0  # `0-0` is one byte for some, none for others: one is sent again
-    return count, urljoin(location, answer.headers.get("location", "") or location)
+    if not reached or not reached[1]:  # `0-0` is one byte for some and none for others: a new upload has none for all
+        return 0, mount_blob(session, digest, "")
+    return reached[1] + 1, urljoin(location, answer.headers.get("location", "") or location)
 
 
 def _pieces(path: Path, offset: int, report: Report) -> Iterator[bytes]:

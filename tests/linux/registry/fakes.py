@@ -84,6 +84,8 @@ class FakeRegistry:
         self.answers: dict[str, Act | tuple[int, dict[str, str], bytes]] = {"/v2/": (200, {}, b"{}")}
         """By path, without the query."""
         self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.bodies: list[bytes] = []
+        """Of the requests that had one."""
         self.host = ""
 
     def serve(self, image: Image, repository: str = "app", tag: str = "1") -> None:
@@ -131,7 +133,7 @@ def fake_registry() -> Iterator[FakeRegistry]:
         def answer(self) -> None:
             path = self.path.partition("?")[0]
             if "content-length" in self.headers and self.command != "GET":
-                self.rfile.read(int(self.headers["content-length"]))
+                registry.bodies.append(self.rfile.read(int(self.headers["content-length"])))
             registry.asked.append((self.command, path, {name.lower(): value for name, value in self.headers.items()}))
             found = registry.answers.get(path, (404, {}, b'{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown to registry"}]}'))
             if callable(found):

@@ -417,6 +417,41 @@ def test_upload_goes_on_where_it_broke_off(engine: Engine, registry: FakeRegistr
     assert asked[-1] == "/v2/app/manifests/1"
 
 
+def test_upload_survives_the_death_of_the_registry(engine: Engine) -> None:
+    """It is gone for a while, then another process has what the first one wrote: nothing is sent twice, nothing left out."""
+    import os
+
+    content = os.urandom(3_000_000)
+    with fake_registry() as front:
+        load(engine, f"{front.host}/app:1", {"a": content})
+        turns = iter(["partly", "gone", "back"])
+        state = {"turn": ""}
+        received = bytearray()
+
+        def start(handler: BaseHTTPRequestHandler) -> None:
+            send(handler, 202, {"Location": "/v2/app/blobs/uploads/x"}, b"")
+
+        def upload(handler: BaseHTTPRequestHandler) -> None:
+            body = front.bodies[-1]
+            state["turn"] = next(turns, "back") if state["turn"] != "back" else "back"
+            if state["turn"] == "partly":
+                received.extend(body[:1_000_000])
+                handler.close_connection = True
+            elif state["turn"] == "gone":
+                handler.close_connection = True
+            elif handler.command == "GET":
+                send(handler, 204, {"Location": "/v2/app/blobs/uploads/x", "Range": f"0-{len(received) - 1}"}, b"")
+            else:
+                received.extend(body)
+                send(handler, 201 if handler.command == "PUT" else 202, {"Location": "/v2/app/blobs/uploads/x"}, b"")
+
+        front.answers.update({"/v2/app/blobs/uploads/": start, "/v2/app/blobs/uploads/x": upload, "/v2/app/manifests/1": (201, {}, b"")})
+        front.answers[f"/v2/app/blobs/{engine.images.require(f'{front.host}/app:1').id}"] = (200, {}, b"")
+        list(push_image(engine, f"{front.host}/app", tag="1"))
+        layer = engine.images.require(f"{front.host}/app:1").manifest.layers[0]
+        assert digest_of(bytes(received)) == layer.digest
+
+
 def test_gzip_is_the_same_every_time_and_stores_what_cannot_shrink(tmp_path: Path) -> None:
     """Equal layers must get equal digests, or every push would send everything again."""
     import gzip
