@@ -16,7 +16,7 @@ from minidocker.codec.mountinfo import MountInfo, parse_mountinfo
 from minidocker.codec.rtnetlink import Link, LinkAddress, Route
 from minidocker.kernel.flags import CAPABILITIES, Clone, Ms, Rlimit
 from minidocker.kernel.steps import BindDevice, Mount as MountStep, PivotRoot, PopulateVolume, Step
-from minidocker.simulator.files import absolute, make_directories, make_file, put_node, resolve
+from minidocker.simulator.files import absolute, exists, make_directories, make_file, put_node, resolve
 from minidocker.simulator.linux import (
     DIRECTORY, CgroupRoots, Credentials, FileSystem, Ipc, Linux, Mount, Mounts, Namespace, Net, Node, NodeKind, Pid, Place, Process, Time, User,
     Uts,
@@ -221,11 +221,18 @@ def prepare(linux: Linux, pid: int, steps: Iterable[Step], image: Mapping[str, N
             linux = make_file(linux, root, step.host_path)
         elif isinstance(step, MountStep) and step.fstype == "overlay":
             linux = _prepare_layers(linux, root, step, image)
-        elif isinstance(step, MountStep) and step.flags & Ms.BIND and step.source:
+        elif isinstance(step, MountStep) and step.flags & Ms.BIND and step.source and not _is_group(linux, root, step.source):
             linux = (make_file if step.create == "file" else make_directories)(linux, root, step.source)
             if step.host_target:  # copies instead of layers
                 linux = _put_tree(linux, root, step.source, image)
     return linux
+
+
+def _is_group(linux: Linux, root: Place, path: str) -> bool:
+    """Return whether *path* lies in a control group tree: groups are made by steps of their own."""
+    while not exists(linux, root, path):
+        path = posixpath.dirname(path)
+    return linux.file_system_at(resolve(linux, root, path)).hierarchy >= 0
 
 
 def _prepare_layers(linux: Linux, root: Place, step: MountStep, image: Mapping[str, Node]) -> Linux:
