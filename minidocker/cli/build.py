@@ -40,6 +40,11 @@ def build(session: Session, options: Options) -> int:
         for line in explain_context(place, dockerfile):
             print(line)
         return 0
+    if options.switch("check"):
+        from minidocker.cli.build_check import check_build
+
+        given = {name: value for name, value in _read_arguments(options).items() if value is not None}
+        return check_build(session, place, dockerfile, given, platform=options.text("platform"))
     context = open_context(place, dockerfile)
     is_ours = SOURCE_HEADER in session.client().call("GET", "/_ping").headers
     query = _compose_query(options, context.dockerfile)
@@ -73,10 +78,7 @@ def _compose_query(options: Options, dockerfile: str) -> dict[str, str | list[st
     """Return what the classic builder's query can say."""
     import json
 
-    arguments: dict[str, str | None] = {}
-    for word in options.texts("build-arg"):
-        name, equals, value = word.partition("=")
-        arguments[name] = value if equals else os.environ.get(name)
+    arguments = _read_arguments(options)
     if os.environ.get(EPOCH):
         arguments.setdefault(EPOCH, os.environ[EPOCH])
     query: dict[str, str | list[str]] = {"dockerfile": dockerfile, "rm": "1", "version": "1", "t": options.texts("tag")}
@@ -108,6 +110,12 @@ def _compose_query(options: Options, dockerfile: str) -> dict[str, str | list[st
 
         query["ulimits"] = json.dumps([read_ulimit(text) for text in options.texts("ulimit")])
     return query
+
+
+def _read_arguments(options: Options) -> dict[str, str | None]:
+    """Return `--build-arg`; a name alone takes its value from the environment."""
+    words = (word.partition("=") for word in options.texts("build-arg"))
+    return {name: value if equals else os.environ.get(name) for name, equals, value in words}
 
 
 def _cache_source(text: str) -> str:
@@ -255,6 +263,7 @@ BUILD = Command(
         Flag("cache-from", LIST, 'External cache sources (e.g., "user/app:cache", "type=registry,ref=IMAGE")'),
         Flag("cache-to", LIST, 'Cache export destinations (an image carries its cache: "type=inline")'),
         Flag("cgroup-parent", STRING, "Set the parent cgroup for the RUN instructions during build"),
+        Flag("check", BOOL, "Check the Dockerfile by the rules of good style, and build nothing"),
         Flag("compress", BOOL, "Compress the build context using gzip", hidden=True),
         Flag("cpu-period", INT, "Limit the CPU CFS period"),
         Flag("cpu-quota", INT, "Limit the CPU CFS quota"),

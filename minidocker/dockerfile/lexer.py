@@ -18,10 +18,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from minidocker.dockerfile.expand import SPACE, expand, expand_words
+from minidocker.dockerfile.expand import SPACE, expand
 from minidocker.dockerfile.instructions import Directives, Heredoc, Span
 from minidocker.dockerfile.mistake import DockerfileError, locate
-from minidocker.dockerfile.words import Arguments, split_instruction
+from minidocker.dockerfile.words import Arguments, split_instruction, split_words
 
 __all__ = ["MAX_LINE_BYTES", "Statement", "parse_heredoc_mark", "read_directives", "read_statements", "split_lines"]
 
@@ -30,6 +30,8 @@ MAX_LINE_BYTES: Final = 64 * 1024 - 1
 
 _DIRECTIVE: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*", re.ASCII)
 _HEREDOC: Final = re.compile(r"(\d*)<<(-?)\s*([^<]*)", re.ASCII)
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.]+")
+_HARD_LINE: Final = re.compile(r"""['"\\$]|<<-?\s""")
 _CONTINUED: Final = {
     "\\": re.compile(r"(?:(?<=[^\\])|^)\\[ \t]*\Z"),
     "`": re.compile(r"(?:(?<=[^`])|^)`[ \t]*\Z"),
@@ -167,18 +169,28 @@ def parse_heredoc_mark(word: str) -> Heredoc | None:
     match = _HEREDOC.fullmatch(word)
     if match is None or not match[3]:
         return None
-    names = expand_words(match[3], {}) if "$" not in match[3] else expand(match[3], {}, keep_unset=True).words
+    number, strip_tabs = int(match[1][:9] or 0), bool(match[2])
+    if _PLAIN_NAME.fullmatch(match[3]):
+        return Heredoc(name=match[3], content="", strip_tabs=strip_tabs, descriptor=number)
+    names = expand(match[3], {}, keep_unset=True).words
     if len(names) != 1:
         return None
     raw = "".join(expand(match[3], {}, keep_unset=True, raw_quotes=True).words)
     quoted = raw.count("'") + raw.count('"') != names[0].count("'") + names[0].count('"')
-    return Heredoc(name=names[0], content="", expand=not quoted, strip_tabs=bool(match[2]), descriptor=int(match[1][:9] or 0))
+    return Heredoc(name=names[0], content="", expand=not quoted, strip_tabs=strip_tabs, descriptor=number)
+
+
+def _split_marks(line: str) -> tuple[str, ...]:
+    """Return the words of *line* as a shell has them, quotes and all; blanks do not part `<<` from its delimiter."""
+    if _HARD_LINE.search(line):
+        return expand(line, {}, raw_quotes=True, raw_escapes=True, keep_unset=True).words
+    return split_words(line)
 
 
 def _read_heredocs(line: str, lines: Sequence[str], at: int) -> tuple[tuple[Heredoc, ...], int]:
     """Return the heredocs that *line* announces, read from *lines*, and where the next instruction begins."""
     try:
-        words = expand(line, {}, raw_quotes=True, raw_escapes=True, keep_unset=True).words
+        words = _split_marks(line)
     except DockerfileError:
         return (), at  # a quote that is not closed: the shell may know better, or complains itself
     found: list[Heredoc] = []

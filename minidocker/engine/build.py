@@ -26,7 +26,11 @@ from minidocker.build.stage import StageResult, collect_offers, compute_image_id
 from minidocker.build.workshop import BuildCancelled
 from minidocker.codec.tar import ByteSource
 from minidocker.container.logs import format_time
+from minidocker.dockerfile.check import Surroundings, check_dockerfile
+from minidocker.dockerfile.instructions import Dockerfile
 from minidocker.dockerfile.parser import parse_dockerfile
+from minidocker.dockerfile.report import render_violation
+from minidocker.dockerfile.rules import parse_check_options
 from minidocker.engine.build_context import fetch_context, read_dockerfile, unpack_context
 from minidocker.engine.images import parse_moment, publish_image_event
 from minidocker.engine.workshop import EngineWorkshop, host_platform
@@ -86,6 +90,7 @@ def build_image(engine: Engine, request: BuildRequest, source: BuildSource, styl
             directory.mkdir(mode=0o755)
         file = parse_dockerfile(read_dockerfile(directory, request.dockerfile))
         platform = host_platform(engine)
+        _require_style(file, request, platform)
         plan = plan_build(file, request, platform)
         workshop = EngineWorkshop(engine, ingest, request, {"": directory}, stack=stack)
         yield from _warn(plan, request, style)
@@ -180,6 +185,15 @@ class _Renderer:
         elif not self._style.quiet:
             for line in render_classic(event, first=self._first.get(event.stage, 0), total=self._total):
                 yield {"stream": line}
+
+
+def _require_style(file: Dockerfile, request: BuildRequest, platform: str) -> None:
+    """Refuse a file that says `# check=error=true` and breaks a rule."""
+    if parse_check_options(file.directives.check).is_error:
+        given = {name: value for name, value in request.arguments.items() if value is not None}
+        findings = check_dockerfile(file, Surroundings(build_args=given, platform=platform))
+        if findings:
+            raise InvalidParameter(render_violation(findings), hint="`build --check` shows where")
 
 
 def _warn(plan: Plan, request: BuildRequest, style: Style) -> Iterator[Json]:

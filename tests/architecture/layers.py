@@ -44,6 +44,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("cli.session", "engine"): "the default socket; a pure table",
     ("cli.certificates", "tls"): "certificates are made without a server",
     ("cli.build_output", "build"): "what `-o` means; a pure table",
+    ("cli.build_check", "dockerfile"): "`build --check` needs no server; the language is pure",
     ("cli.build_context", "dockerfile"): "the client leaves out what `.dockerignore` says; the language is pure",
     ("cli.explain", "container"): "`run --dry-run` plans without a server; planning is pure",
     ("cli.explain", "cgroup"): "as above",

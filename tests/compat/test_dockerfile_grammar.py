@@ -43,7 +43,7 @@ KNOWN_DIFFERENCES = {
     "the directive `check`": (re.compile(r"#\s*check", re.IGNORECASE), "it does not know it yet: to it the line is a comment, and ends the directives"),
     "a null byte": (re.compile("\0"), "it ends the text: the package hands it over as a string of C"),
     "letters beyond ASCII in a quoted or escaped flag": (
-        re.compile(r"""--[^\n]*[^\x00-\x7f]"""), "it reads flags byte by byte and garbles them",
+        re.compile(r"--.*[^\x00-\x7f]", re.DOTALL), "it reads flags byte by byte and garbles them",
     ),
 }  # fmt: skip
 """Name → (texts that may differ, why)."""
