@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from minidocker.container.record import Status
 from minidocker.engine.changes import open_changes
+from minidocker.engine.config_changes import apply_changes
 from minidocker.engine.create import merge_config
 from minidocker.engine.engine import now, publish_container_event
 from minidocker.engine.images import publish_image_event
 from minidocker.engine.stop import freeze_handle
 from minidocker.errors import HostError
 from minidocker.image.commit import commit_layer
-from minidocker.image.importer import apply_changes
 from minidocker.image.store import ImageRecord
 from minidocker.reference.reference import InvalidReference, Reference, parse_reference
 from minidocker.spec.container import ContainerConfig

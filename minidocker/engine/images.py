@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from minidocker.codec.tar import ByteSource
+from minidocker.engine.config_changes import apply_changes
 from minidocker.engine.events import Event
 from minidocker.errors import InvalidParameter
 from minidocker.image.archive import Selection, load_archive, render_archive
@@ -23,6 +24,7 @@ from minidocker.builtin.images import find_built_in, make_built_in
 from minidocker.image.importer import ImportRequest, import_archive
 from minidocker.image.store import ImageRecord, ImageStore, no_such_image
 from minidocker.reference.reference import InvalidReference, Reference, parse_reference
+from minidocker.spec.container import ContainerConfig
 from minidocker.spec.record import Json, json_key, render_record
 
 if TYPE_CHECKING:
@@ -300,7 +302,7 @@ def import_image(
     """
     name = parse_reference(f"{repository}:{tag}" if tag else repository) if repository else None
     comment = message or f"Imported from {source}"
-    request = ImportRequest(name=name, comment=comment, changes=tuple(changes), platform=platform)
+    request = ImportRequest(name=name, comment=comment, config=apply_changes(ContainerConfig(), changes), platform=platform)
     image = import_archive(engine.images, stream, request, time_ns=time.time_ns())
     publish_image_event(engine, "import", image, name=name.familiar if name else image.id)
     yield {"status": image.id}

@@ -435,7 +435,7 @@ def test_import_takes_changes_and_says_what_it_is(engine: Engine) -> None:
     """`docker import --change --message`: an image is files plus what to run."""
     image = import_archive(
         engine.images, io.BytesIO(make_tar({"f": b"1"})),
-        ImportRequest(name=parse_reference("i:1"), comment="note", changes=("CMD [\"/f\"]",)), time_ns=1_700_000_000_000_000_001,
+        ImportRequest(name=parse_reference("i:1"), comment="note", config=ContainerConfig(cmd=("/f",))), time_ns=1_700_000_000_000_000_001,
     )  # fmt: skip
     assert image.config.config.cmd == ("/f",)
     assert (image.created, image.config.history[0].comment) == ("2023-11-14T22:13:20.000000001Z", "note")

@@ -1,12 +1,12 @@
-"""Changes to the configuration of an imported image."""
+"""Changes to the configuration of an image that is committed or imported."""
 
 from __future__ import annotations
 
 import pytest
 
+from minidocker.engine.config_changes import apply_changes
 from minidocker.errors import InvalidParameter
-from minidocker.image.importer import apply_changes
-from minidocker.spec.container import ContainerConfig
+from minidocker.spec.container import ContainerConfig, HealthConfig
 
 CHANGES = [
     ('CMD ["sh", "-c", "x"]', ContainerConfig(cmd=("sh", "-c", "x"))),
@@ -21,6 +21,9 @@ CHANGES = [
     ("volume /a /b", ContainerConfig(volumes={"/a": {}, "/b": {}})),
     ("WORKDIR /srv/../app", ContainerConfig(working_dir="/app")),
     ("STOPSIGNAL SIGINT", ContainerConfig(stop_signal="SIGINT")),
+    ("ENV A=1 B=$A", ContainerConfig(env=("A=1", "B="))),
+    ("HEALTHCHECK NONE", ContainerConfig(healthcheck=HealthConfig(test=("NONE",)))),
+    ("LABEL a=b \\\n c=d", ContainerConfig(labels={"a": "b", "c": "d"})),
     ("ONBUILD RUN x", ContainerConfig(on_build=("RUN x",))),
 ]
 
