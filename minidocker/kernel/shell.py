@@ -35,6 +35,9 @@ _MOUNT_WORDS: Final = {
 }  # fmt: skip
 _KINDS: Final = {Ms.PRIVATE: "private", Ms.SLAVE: "slave", Ms.SHARED: "shared", Ms.UNBINDABLE: "unbindable"}
 
+_LENT: Final = ("sys_admin", "dac_override")
+"""Privileges of the last stage, which takes the old root off and removes itself."""
+
 _HEADER: Final = r"""#!/bin/sh
 # This container by hand. Needs root, util-linux, iproute2 and a static busybox. Run it as a file: it starts itself again.
 set -eu
@@ -112,7 +115,8 @@ def _monitor_lines(steps: Sequence[Step]) -> Iterator[str]:
             case Unshare():
                 birth = 'unshare --pid --fork --kill-child setsid sh "$0" init-1 <&3 3<&- &'
             case Join():
-                birth = f'nsenter --target {step.pid} --pid setsid sh "$0" init-1 <&3 3<&- &'
+                where = f"--pid={shlex.quote(step.path)}" if step.path else f"--target {step.pid} --pid"
+                birth = f'nsenter {where} setsid sh "$0" init-1 <&3 3<&- &'
             case ForkInit():
                 yield "exec 3<&0"
                 yield birth
@@ -173,7 +177,9 @@ def _make_cgroup(step: MakeCgroup) -> Iterator[str]:
 def _enter(step: Unshare | Join, stage: str) -> str:
     words = [option for kind, option in _OPTIONS.items() if step.namespaces & kind]
     if isinstance(step, Join):
-        return f'exec nsenter --target {step.pid} {" ".join(w.partition(" ")[0] for w in words)} sh "$0" {stage}'
+        options = [word.partition(" ")[0] for word in words]
+        where = [f"{o}={shlex.quote(step.path)}" for o in options] if step.path else [f"--target {step.pid}", *options]
+        return f'exec nsenter {" ".join(where)} sh "$0" {stage}'
     return f'exec unshare {" ".join(words)} sh "$0" {stage}'
 
 
@@ -284,10 +290,15 @@ def _identity(step: SetUser) -> Iterator[str]:
         yield f"groups=$groups,$(find_id /etc/group {shlex.quote(extra)} 3)"
 
 
+def _word(capability: str) -> str:
+    return capability.removeprefix("CAP_").lower()
+
+
 def _execute(step: Exec, steps: Sequence[Step]) -> Iterator[str]:
     """Yield the last stage: it runs in a busybox that lies in the container's own /dev for this one moment."""
     keep = next((s.keep for s in steps if isinstance(s, DropCapabilities)), ())
-    capabilities = ",".join(["-all", *(f"+{name.removeprefix('CAP_').lower()}" for name in keep)])
+    capabilities = ",".join(["-all", *(f"+{_word(name)}" for name in keep)])
+    lasting = [_word(name) for s in steps if isinstance(s, SetUser) for name in s.ambient]
     promise = " --no-new-privs" if any(isinstance(s, NoNewPrivileges) for s in steps) else ""
     readonly = any(isinstance(s, PivotRoot) and s.readonly for s in steps)
     if step.init:
@@ -304,11 +315,12 @@ def _execute(step: Exec, steps: Sequence[Step]) -> Iterator[str]:
     yield "IFS=:"
     yield 'for directory in $PATH; do case $1 in */*) ;; *) [ ! -x "$directory/$1" ] || { program=$directory/$1; break; } ;; esac; done'
     yield 'program=${program-$1}; shift'
-    yield 'exec setpriv --inh-caps -sys_admin,-dac_override --ambient-caps -sys_admin,-dac_override "$program" "$@"'
+    taken = ",".join(f"-{name}" for name in _LENT if name not in lasting)
+    yield f'exec{f" setpriv --inh-caps {taken} --ambient-caps {taken}" if taken else ""} "$program" "$@"'
     yield "END"
     yield 'cd "$root"'
     yield "# the last stage still needs two privileges: they are inheritable (which must come before the bounding set) and ambient"
-    lent = "+sys_admin,+dac_override"
+    lent = ",".join(f"+{name}" for name in dict.fromkeys((*_LENT, *lasting)))
     home = () if any(word.startswith("HOME=") for word in step.env) else ('HOME="${home:-/}"',)
     yield " ".join([
         "setpriv=$(command -v setpriv); exec env -i", *home, *map(shlex.quote, step.env), f'"$setpriv" --inh-caps={lent}',

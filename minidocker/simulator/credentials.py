@@ -64,18 +64,20 @@ def set_keep_capabilities(linux: Linux, pid: int, keep: bool) -> Linux:
     return linux.with_process(replace(process, credentials=replace(process.credentials, keep_capabilities=keep)))
 
 
-def set_capabilities(linux: Linux, pid: int, names: Iterable[str]) -> Linux:
-    """Set the permitted and effective sets to *names* and empty the inheritable one; see capset(2).
+def set_capabilities(linux: Linux, pid: int, names: Iterable[str], *, ambient: Iterable[str] = ()) -> Linux:
+    """Set the permitted and effective sets to *names*, the inheritable and ambient ones to *ambient*; see capset(2).
+
+    An ambient capability is one that is permitted and inheritable, and survives the execve of an ordinary file.
 
     Raises:
-        OSError: EPERM: the permitted set can only shrink.
+        OSError: EPERM: the permitted set can only shrink, and what is ambient must be permitted.
     """
-    process, wanted = linux.processes[pid], frozenset(names)
+    process, wanted, lasting = linux.processes[pid], frozenset(names), frozenset(ambient)
     if not wanted <= process.credentials.permitted:
         raise fail(errno.EPERM, "a capability that is not permitted cannot be had again")
-    kept = replace(
-        process.credentials, permitted=wanted, effective=wanted, inheritable=frozenset(), ambient=frozenset()
-    )  # an ambient capability is one that is permitted and inheritable
+    if not lasting <= wanted:
+        raise fail(errno.EPERM, "a capability that is not permitted cannot be ambient")
+    kept = replace(process.credentials, permitted=wanted, effective=wanted, inheritable=lasting, ambient=lasting)
     return linux.with_process(replace(process, credentials=kept))
 
 

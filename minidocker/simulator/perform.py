@@ -102,7 +102,7 @@ def perform_step(simulation: Simulation, step: Step) -> Simulation:
         case Unshare():
             linux = processes.unshare(linux, pid, step.namespaces)
         case Join():
-            linux = processes.setns(linux, pid, step.pid, step.namespaces)
+            linux = processes.setns(linux, pid, step.pid or _pid_in(step.path), step.namespaces)
         case CreateVeth():
             linux = network.create_veth(
                 linux, pid, host_name=step.host_name, peer_name=step.container_name, peer_pid=simulation.init, bridge=step.bridge,
@@ -167,6 +167,14 @@ def _fork_init(simulation: Simulation) -> Simulation:
     linux, init = processes.fork(simulation.linux, simulation.monitor)
     child = replace(linux.processes[init], name="md:init", session=init, has_terminal=False)
     return replace(simulation, linux=linux.with_process(child), init=init)
+
+
+def _pid_in(path: str) -> int:
+    """Return whose namespace `/proc/PID/ns/KIND` is; one that is held open by a mount has no owner in the model."""
+    words = path.split("/")
+    if words[:2] != ["", "proc"] or not words[2].isdigit():
+        raise fail(errno.ENOENT, "a namespace that no process of the model is in", path)
+    return int(words[2])
 
 
 def _make_cgroup(step: MakeCgroup, linux: Linux, pid: int) -> Linux:
@@ -331,7 +339,7 @@ def _set_user(step: SetUser, simulation: Simulation) -> Linux:
     linux = credentials.set_groups(linux, pid, groups)
     linux = credentials.set_user(linux, pid, uid=uid, gid=gid)
     linux = credentials.set_keep_capabilities(linux, pid, False)
-    return credentials.set_capabilities(linux, pid, step.keep)
+    return credentials.set_capabilities(linux, pid, step.keep, ambient=step.ambient)
 
 
 def _execute(step: Exec, simulation: Simulation) -> Simulation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from minidocker.cli.explain import plan_dry_run
 from minidocker.kernel.flags import Clone
 from minidocker.kernel.shell import render_shell
-from minidocker.kernel.steps import Actor, BindDevice, Exec, Join, PopulateVolume, RemoveLink, ServeNames, SetOomScore, Step, actor_of
+from minidocker.kernel.steps import Actor, BindDevice, Exec, Join, PopulateVolume, RemoveLink, ServeNames, SetOomScore, SetUser, Step, actor_of
 from minidocker.spec.record import Json
 
 
@@ -68,3 +69,13 @@ def test_script_is_valid_whatever_the_command_says(words: list[str], value: str)
     assert shown[-len(words) - 1 : -1] == words, result.stderr
     assert f"X={value}" in shown
     assert subprocess.run(["sh", "-n"], input=script.encode(), capture_output=True, check=False, timeout=60).returncode == 0
+
+
+def test_ambient_capability_is_left_to_the_command() -> None:
+    """What is lent for the last stage is taken back; what shall last is not. A namespace can also be named by its file."""
+    steps = plan_dry_run({"Image": "x", "Cmd": ["sh"], "HostConfig": {}})
+    lasting = tuple(replace(s, ambient=("CAP_SYS_ADMIN",)) if isinstance(s, SetUser) else s for s in steps)
+    join = Join(pid=0, path="/run/netns/blue", namespaces=Clone.NEWNET, actor=Actor.INIT)
+    script = render_shell((*lasting[:-1], join, lasting[-1]))
+    assert "exec setpriv --inh-caps -dac_override --ambient-caps -dac_override" in script
+    assert "exec nsenter --net=/run/netns/blue sh" in script

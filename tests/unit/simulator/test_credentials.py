@@ -90,3 +90,13 @@ def test_filter_takes_a_privilege_or_a_promise() -> None:
     assert linux.processes[pid].filters == 1
     with pytest.raises(OSError, match="4096"):
         install_filter(linux, pid, b"")
+
+
+def test_ambient_capability_survives_the_exec_of_an_ordinary_file() -> None:
+    """It must be permitted and inheritable; this is how a user other than root is given one privilege."""
+    linux, pid = start()
+    linux = set_capabilities(linux, pid, ["CAP_CHOWN", "CAP_NET_BIND_SERVICE"], ambient=["CAP_NET_BIND_SERVICE"])
+    who = replace(linux.processes[pid].credentials, uids=(1000,) * 4)
+    assert compute_exec(who).effective == {"CAP_NET_BIND_SERVICE"}
+    with pytest.raises(PermissionError):
+        set_capabilities(linux, pid, [], ambient=["CAP_CHOWN"])
