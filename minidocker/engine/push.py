@@ -197,7 +197,10 @@ def _compress_all(engine: PullEngine, crew: Crew, ingest: Ingest, job: _Job) -> 
             return
         layer, diff_id = job.layers[number], job.image.config.rootfs.diff_ids[number]
         known = layer if _is_compressed(layer) else _find_compressed(engine, ingest, diff_id)
-        job.finish(number, known or _compress(engine, crew, ingest, layer, _short(diff_id)))
+        ready = known or _compress(engine, crew, ingest, layer, _short(diff_id))
+        job.finish(number, ready)
+        if known is None:  # it is sent meanwhile; the image gets it only when all of this has ended
+            ingest.settle(ready.digest)
 
 
 def _keep_compressed(engine: PullEngine, ingest: Ingest, job: _Job) -> ImageRecord:
@@ -236,7 +239,7 @@ def _compress(engine: PullEngine, crew: Crew, ingest: Ingest, layer: Descriptor,
             return piece
 
         spooled = ingest.spool(ChunkSource(compress_gzip(open_decompressed(_Reader(read)))))
-    ingest.keep(spooled)
+    ingest.keep(spooled, sync=False)
     return Descriptor(media_type=OCI_LAYER_GZIP, digest=spooled.digest, size=spooled.size)
 
 

@@ -139,13 +139,24 @@ class Ingest:
         self._digests.add(digest)
         return path.exists()
 
-    def keep(self, spooled: SpooledFile) -> None:
-        """Make a spooled file a blob; only now does it have to survive a crash, so only what is wanted costs a write to the disk."""
+    def keep(self, spooled: SpooledFile, *, sync: bool = True) -> None:
+        """Make a spooled file a blob; only now does it have to survive a crash, so only what is wanted costs a write to the disk.
+
+        Without *sync* the caller waits for the disk with `settle`, before an image has the blob.
+        """
         self._pin(spooled.digest)
-        with explain_full_disk(), spooled.path.open("rb") as file:
-            os.fsync(file.fileno())
+        if sync:
+            self._sync(spooled.path)
         if self._content.publish_blob(spooled.path, spooled.digest):
             self._digests.add(spooled.digest)
+
+    def settle(self, digest: str) -> None:
+        """Wait until a blob is on the disk."""
+        self._sync(self._content.blob_path(digest))
+
+    def _sync(self, path: Path) -> None:
+        with explain_full_disk(), path.open("rb") as file:
+            os.fsync(file.fileno())
 
     def add_bytes(self, document: bytes) -> str:
         """Make *document* a blob; return its digest."""
