@@ -129,7 +129,7 @@ def _endpoint(record: ContainerRecord, name: str, wish: EndpointConfig, network_
         "IPAMConfig": render_record(wish.ipam_config) if wish.ipam_config is not None else None,
         "Links": [*wish.links] or None,
         "Aliases": [*wish.aliases] or None,
-        "MacAddress": endpoint.mac_address,
+        "MacAddress": endpoint.mac_address or wish.mac_address,
         "DriverOpts": dict(wish.driver_opts) or None,
         "GwPriority": wish.gw_priority,
         "NetworkID": endpoint.network_id,

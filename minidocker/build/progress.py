@@ -56,6 +56,10 @@ class Event:
     seconds: float = 0.0
 
 
+ERROR_STREAM = 2
+"""What a step writes to its standard error."""
+
+
 def render_event(event: Event) -> Json:
     """Return an event as our own client reads it."""
     fields = {
@@ -73,6 +77,8 @@ def render_classic(event: Event, *, first: int, total: int) -> Iterator[str]:
             yield f"Step {first + event.number}/{total} : {event.text}\n"
         case EventKind.RUNNING:
             yield f" ---> Running in {short_id(event.container_id)}\n"
+        case EventKind.OUTPUT if event.stream == ERROR_STREAM:
+            yield f"\x1b[91m{event.text}\x1b[0m"  # red, in a terminal or not: the classic builder does not ask
         case EventKind.OUTPUT | EventKind.NOTE:
             yield event.text
         case EventKind.CACHED:

@@ -32,7 +32,7 @@ def parse_bind(spec: str) -> MountPoint:
     source, destination, mode = ("", parts[0], "") if len(parts) == 1 else (parts[0], parts[1], parts[2] if parts[2:] else "")
     words = mode.split(",")
     if any(word not in _MODES for word in words) or ("ro" in words and "rw" in words):
-        raise InvalidParameter(f"invalid volume specification: '{spec}': invalid mode: {mode}")
+        raise InvalidParameter(f"invalid mode: {mode}")
     clean, read_write = _clean(destination, spec), "ro" not in words
     if not source.startswith("/"):
         return _volume(source, clean, mode=mode or "z", read_write=read_write)

@@ -89,6 +89,8 @@ class Surroundings:
     devices: tuple[DeviceNode, ...] = DEFAULT_DEVICES
     name_files: bool = True
     """Whether `/etc/hosts` and its companions are bound over the image's."""
+    environment: tuple[str, ...] = ()
+    """Variables that come from neighbours (`--link`); the image's and the user's win."""
     namespace_pids: tuple[tuple[str, int], ...] = ()
     """(`pid`|`net`|`ipc`, host pid) of containers whose namespaces are shared."""
     rows: int = 0
@@ -133,7 +135,7 @@ def plan_container(record: ContainerRecord, host: Host, around: Surroundings) ->
         Synchronise(why="the network is there, and the server knows that nothing of the host can fail any more"),
         *_plan_privileges(record, host, around),
         Exec(
-            argv=record.argv, env=compute_environment(record), cwd=record.config.working_dir or "/",
+            argv=record.argv, env=compute_environment(record, around.environment), cwd=record.config.working_dir or "/",
             init=bool(record.host_config.init), why="the command takes init's place: same pid, same namespaces, new program",
         ),
     )  # fmt: skip
@@ -343,9 +345,9 @@ def plan_privileges(
         yield load
 
 
-def compute_environment(record: ContainerRecord) -> tuple[str, ...]:
-    """Return the command's environment: Docker's own words first, each replaced by the image's or the user's."""
-    words = {"PATH": DEFAULT_PATH, "HOSTNAME": record.config.hostname}
+def compute_environment(record: ContainerRecord, more: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the command's environment: Docker's own words first, then *more*, each replaced by the image's or the user's."""
+    words = {"PATH": DEFAULT_PATH, "HOSTNAME": record.config.hostname, **dict(word.partition("=")[::2] for word in more)}
     if record.config.tty:
         words["TERM"] = "xterm"
     for word in record.config.env:

@@ -7,7 +7,7 @@ configuration, with the request's over it and then its changes (`CMD`, `ENV`, â€
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -94,8 +94,13 @@ def _frozen(engine: Engine, handle: Handle, *, wanted: bool) -> Iterator[None]:
     if not wanted or handle.record.state.status is not Status.RUNNING:
         yield
         return
-    freeze_handle(engine, handle, frozen=True)
+    try:
+        freeze_handle(engine, handle, frozen=True)
+    except FileNotFoundError:  # its control group has gone: it has just ended, and changes nothing any more
+        yield
+        return
     try:
         yield
     finally:
-        freeze_handle(engine, handle, frozen=False)
+        with suppress(FileNotFoundError):  # somebody killed it meanwhile
+            freeze_handle(engine, handle, frozen=False)

@@ -47,8 +47,8 @@ def _remove(engine: ImageEngine, image: ImageRecord, reference: str, *, force: b
     removed = [_untag(engine, image, name)]
     if name.tag and not any(other.repository == name.repository for other in others):  # its digests alone name nothing any more
         removed += [_untag(engine, image, other) for other in image.names if other.repository == name.repository and other.digest]
-    if others:
-        return removed
+    if others or _containers_of(engine, image, running=True):
+        return removed  # what runs keeps its image, nameless from here on: the name was what had to go
     left = engine.images.require(image.id)
     return [*removed, *_untag_all(engine, left), *_delete(engine, left)]
 
@@ -93,20 +93,13 @@ def _containers_of(engine: ImageEngine, image: ImageRecord, *, running: bool | N
 
 
 def _check_last_name(engine: ImageEngine, image: ImageRecord, reference: str, *, force: bool) -> None:
-    """Refuse to take the last name of an image that is in use."""
-    _check_not_running(engine, image, force=force)
+    """Refuse to take the last name of an image that is in use, unless told to."""
     users = _containers_of(engine, image)
     if users and not force:
         raise Conflict(
             f'conflict: unable to remove repository reference "{reference}" (must force) - container {short_id(users[0])} is '
             f"using its referenced image {short_id(image.id)}"
         )
-
-
-def _check_not_running(engine: ImageEngine, image: ImageRecord, *, force: bool) -> None:
-    running = _containers_of(engine, image, running=True)
-    if running and force:
-        raise _conflict(image, "cannot be forced", f"image is being used by running container {short_id(running[0])}")
 
 
 def _check_removable_by_id(engine: ImageEngine, image: ImageRecord, *, force: bool) -> None:

@@ -31,15 +31,15 @@ from minidocker.engine.conflicts import parse_size
 from minidocker.engine.endpoint import plan_endpoints
 from minidocker.engine.engine import Engine, hasten_moves, now, publish_container_event, publish_network_event
 from minidocker.engine.health import start_health, stop_health
+from minidocker.engine.links import find_links, link_environment
 from minidocker.engine.monitors import MonitorLink, bind_monitor_socket, connect_monitor, read_exit_file
 from minidocker.engine.name_files import compose_name_service, write_name_files
 from minidocker.engine.store import Handle
 from minidocker.engine.wait import ExitResult, resolve_waiters
 from minidocker.errors import Conflict, HostError, InvalidParameter, MinidockerError, NotModified
-from minidocker.network.wishes import parse_link
 
 __all__ = [
-    "find_links", "group_name", "link_monitor", "proxy_targets", "seccomp_program", "settle_exit", "split_hint", "start_container",
+    "group_name", "link_monitor", "proxy_targets", "seccomp_program", "settle_exit", "split_hint", "start_container",
     "start_handle", "surroundings_of",
 ]  # fmt: skip
 
@@ -109,7 +109,7 @@ def surroundings_of(engine: Engine, record: ContainerRecord) -> Surroundings:
         cgroup_setup=(*plan_cgroup(layout, name), *limits), cgroup_join=plan_join(layout, name),
         cgroup_view=plan_view(layout, writable=config.privileged, name=name if config.cgroupns_mode == "host" else ""),
         network=plan_endpoints(record.endpoints),
-        seccomp_program=program, seccomp_profile=profile, devices=devices, namespace_pids=shared,
+        seccomp_program=program, seccomp_profile=profile, devices=devices, namespace_pids=shared, environment=link_environment(engine, record),
         rows=config.console_size[0] if len(config.console_size) == 2 else 0,
         columns=config.console_size[1] if len(config.console_size) == 2 else 0,
     )  # fmt: skip
@@ -285,24 +285,6 @@ def proxy_targets(record: ContainerRecord) -> tuple[str, ...]:
         for port in endpoint.ports
         if port.protocol != "sctp"
     )
-
-
-def find_links(engine: Engine, record: ContainerRecord) -> tuple[str, ...]:
-    """Return the lines for `/etc/hosts` that `--link` on the default bridge asks for.
-
-    Raises:
-        HostError: a container that is linked to does not run there.
-    """
-    lines = []
-    for text in record.host_config.links if record.host_config.network_mode == "bridge" else ():
-        name, alias = parse_link(text)
-        target = engine.containers.require(name).record
-        address = next((e.address for e in target.endpoints if e.network == "bridge"), "")
-        if not address:
-            raise HostError(f"Cannot link to a non running container: /{target.name} AS /{record.name}/{alias}", hint="start it first")
-        names = dict.fromkeys((alias, target.config.hostname, target.name))
-        lines.append(f"{address}\t{' '.join(n for n in names if n)}")
-    return tuple(lines)
 
 
 def _give_up(engine: Engine, handle: Handle, endpoints: tuple[NetworkEndpoint, ...], *, text: str, exit_code: int) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -27,7 +26,6 @@ __all__ = [
 BUILT_IN_NETWORKS: Final[Mapping[str, str]] = {"bridge": "bridge", "host": "host", "none": "null"}
 """Name and driver."""
 
-_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _BRIDGE: Final = "com.docker.network.bridge."
 _MTU: Final = "com.docker.network.driver.mtu"
 _LINK_NAME_MAX: Final = 15
@@ -175,10 +173,8 @@ def _check_request(request: NetworkRequest) -> None:
         raise InvalidParameter("invalid network name: name is empty")
     if name in (*BUILT_IN_NETWORKS, "default"):
         raise Forbidden(f"operation is not permitted on predefined {name} network")
-    if not _NAME.fullmatch(name):
-        raise InvalidParameter(
-            f'invalid network name "{name[:80]}": only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed'
-        )
+    if "/" in name or not name.isprintable():
+        raise InvalidParameter(f"invalid network name {name[:80]!r}: slashes and control characters are not allowed")
     if request.driver in ("host", "null", "none"):
         raise Forbidden(f'only one instance of "{request.driver}" network is allowed')
     if request.driver == "overlay" or request.ingress or request.scope == "swarm":

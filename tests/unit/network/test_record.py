@@ -82,7 +82,7 @@ def test_gateway_is_the_first_address_of_the_range() -> None:
     ("request_", "error", "text"),
     [
         (NetworkRequest(), InvalidParameter, "name is empty"),
-        (NetworkRequest(name="a/b"), InvalidParameter, "are allowed"),
+        (NetworkRequest(name="a/b"), InvalidParameter, "are not allowed"),
         (NetworkRequest(name="bridge"), Forbidden, "operation is not permitted on predefined bridge network"),
         (NetworkRequest(name="w", driver="host"), Forbidden, 'only one instance of "host" network is allowed'),
         (NetworkRequest(name="w", driver="overlay"), Unavailable, "This node is not a swarm manager"),
