@@ -322,8 +322,8 @@ SESSIONS: dict[str, Callable[[Runner], None]] = {
     "lint": lint, "types": types, "architecture": architecture, "unit": unit, "linux": linux, "compat": compat, "docs": docs,
     "chapters": chapters, "vm": vm, "size": size, "bench": bench,
 }  # fmt: skip
-DEFAULT = [name for name in SESSIONS if name not in ("bench", "vm")]
-"""Measurements and machines under emulation take minutes: they are for whoever asks for them."""
+DEFAULT = [name for name in SESSIONS if name != "bench" and (name != "vm" or os.environ.get("CI"))]
+"""Machines take minutes under emulation: they belong to the fullest run, on CI, and to whoever asks for them."""
 
 
 def existing_sources(*more: str) -> list[str]:

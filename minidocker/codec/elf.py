@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from minidocker.errors import InvalidParameter, NotSupported
 
-__all__ = ["MACHINE_NUMBERS", "Elf", "InvalidElf", "find_section", "parse_elf", "render_greeting_program"]
+__all__ = ["MACHINE_NUMBERS", "Elf", "InvalidElf", "find_section", "parse_elf", "render_greeting_program", "strip_sections"]
 
 MACHINE_NUMBERS: Final = {"x86_64": 62, "aarch64": 183}
 """`e_machine` by the name that uname(2) gives; see `<linux/elf-em.h>`."""
@@ -163,6 +163,26 @@ def find_section(content: bytes, name: str) -> bytes:
     except (struct.error, IndexError, OverflowError, ValueError) as error:
         raise InvalidElf(f"read program: the ELF file is damaged: {error}") from error
     return content[found[0] : found[0] + found[1]]
+
+
+def strip_sections(content: bytes) -> bytes:
+    """Return a program or library without what only linkers and debuggers read: everything behind the last segment.
+
+    Raises:
+        InvalidElf: it is no ELF file, or its tables point outside it.
+    """
+    elf = parse_elf(content)  # raises for what is none
+    order = "<" if content[5] == 1 else ">"
+    layout = _LAYOUTS[content[4]]
+    fields = struct.unpack_from(order + layout.header, content, 16)
+    table_end = fields[4] + fields[8] * fields[9]
+    end = max([table_end, *(segment.offset + segment.size for segment in _read_segments(content, layout, order))])
+    kept = bytearray(content[:end])
+    # e_shoff; e_shnum and e_shstrndx are the last two numbers of the header
+    place, word, header_end = (32, "I", 52) if elf.bits == 32 else (40, "Q", 64)
+    struct.pack_into(order + word, kept, place, 0)
+    struct.pack_into(order + "HH", kept, header_end - 4, 0, 0)
+    return bytes(kept)
 
 
 _BASE_ADDRESS: Final = 0x400000

@@ -13,11 +13,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Final
 
 from minidocker.errors import HostError
 
-__all__ = ["MachineFailed", "run_machine"]
+__all__ = ["MachineFailed", "explain_console", "run_machine", "spawn_in_background"]
 
 SHOWN_LINES: Final = 15
 """How much of the console a message shows: a panic of the kernel with its cause."""
@@ -75,6 +76,27 @@ def _end(qemu: subprocess.Popen[bytes]) -> None:
             return
         qemu.kill()
         qemu.wait()
+
+
+def spawn_in_background(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start *command* in a session of its own, where Ctrl-C in this terminal does not reach it; what it says goes to *log*.
+
+    Raises:
+        MachineFailed: it cannot be started.
+    """
+    with log.open("ab") as output:
+        try:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/")
+        except OSError as error:
+            raise MachineFailed(f"start machine: `{command[0]}`: {error.strerror}") from error
+
+
+def explain_console(path: Path, problem: str) -> str:
+    """Return the sentence for a machine that failed, from the log of its console: a panic in there explains more than *problem*."""
+    console = _Console(None)
+    with suppress(OSError), path.open("rb") as stream:  # a machine that has not begun has none
+        console.read(stream)
+    return console.describe(problem, 0)
 
 
 class _Console:

@@ -12,12 +12,14 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from minidocker.kernel.flags import Mnt, Ms
+from minidocker.errors import HostError
+from minidocker.kernel.flags import Ms
 from minidocker.kernel.mount import mount, umount2
 from minidocker.kernel.netlink import add_address, add_route, open_route_socket, set_link_up, set_loopback_up
 from minidocker.kernel.system import load_module, power_off
@@ -27,6 +29,13 @@ __all__ = ["main"]
 
 CONTROLLERS: Final = ("cpuset", "cpu,cpuacct", "blkio", "memory", "devices", "freezer", "net_cls,net_prio", "pids")
 """The trees of control groups version 1, as distributions used to mount them."""
+DATA_DISK: Final = "/dev/vda"
+DATA_DIRECTORY: Final = "/var/lib/minidocker"
+DISK_HEAD_BYTES: Final = 1 << 20
+"""Every file system, partition table and encryption writes something here."""
+PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
+SHELL_POLL_S: Final = 1.0
+END_GRACE_S: Final = 0.5
 STOP_LIMIT_S: Final = 20.0
 """How long the command may take to end when the host wants the machine off."""
 
@@ -41,13 +50,15 @@ def main() -> NoReturn:
         settings = parse_settings(Path("/", SETTINGS_PATH).read_bytes())
         _prepare(settings)
         status = _run_command(settings)
+    except HostError as error:
+        _say(str(error))
     except BaseException:  # noqa: BLE001 - whatever it is, the machine must say it and go off
         traceback.print_exc()
     if status and settings is not None and settings.shell_on_failure:
         _say(f"the command ended with status {status}; this is a shell in the machine, `exit` ends it")
         _run_shell()
     _say(f"the command ended with status {status}, the machine goes off")
-    _unmount_data()
+    _end_everybody()
     power_off()
     raise SystemExit(status)
 
@@ -89,12 +100,20 @@ def _mount_system() -> None:
 
 def _prepare(settings: Settings) -> None:
     socket.sethostname(settings.hostname)
-    for path in sorted(Path("/", MODULE_DIRECTORY).glob("*.ko")):
+    for module in sorted(Path("/", MODULE_DIRECTORY).glob("*.ko")):
         try:
-            load_module(str(path))
+            load_module(str(module))
         except OSError as error:
-            _say(f"load module `{path.stem}`: {error.strerror}")  # what needs it will say so, too
+            _say(f"load module `{module.stem}`: {error.strerror}")  # what needs it will say so, too
     _mount_control_groups(settings.cgroup_version)
+    if settings.data_disk:
+        mount_data_disk(DATA_DISK)
+    for number, path in enumerate(settings.shares):
+        os.makedirs(path, exist_ok=True)
+        try:
+            mount(f"share{number}", path, fstype="9p", data="trans=virtio,version=9p2000.L,msize=262144")
+        except OSError as error:
+            _say(f"share `{path}`: {error.strerror}: this kernel may be without 9p; Debian's for all machines has it, that for clouds does not")
     with open_route_socket() as sock:
         set_loopback_up(sock)
         if settings.address:
@@ -104,6 +123,26 @@ def _prepare(settings: Settings) -> None:
     if settings.name_server:
         Path("/etc/resolv.conf").write_text(f"nameserver {settings.name_server}\n", encoding="ascii")
     Path("/etc/hosts").write_text(f"127.0.0.1 localhost {settings.hostname}\n::1 localhost\n", encoding="ascii")
+
+
+def mount_data_disk(disk: str) -> None:
+    """Mount the data disk, and format it first if it is empty: nothing but zeros where a file system, or anything else, begins.
+
+    Raises:
+        HostError: something is on it that cannot be mounted. It is left as it is.
+    """
+    with open(disk, "rb") as file:
+        begin = file.read(DISK_HEAD_BYTES)
+    if not any(begin):
+        _say("the data disk is empty: formatting it")
+        done = subprocess.run(["/bin/busybox", "mke2fs", "-F", "-m", "0", "-i", "65536", "-L", "data", disk], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise HostError(f"format the data disk: {done.stderr.strip() or done.stdout.strip()}")
+    os.makedirs(DATA_DIRECTORY, exist_ok=True)
+    try:
+        mount(disk, DATA_DIRECTORY, fstype="ext4", flags=Ms.NOATIME)
+    except OSError as error:
+        raise HostError(f"{error.strerror}: the data disk is damaged, or holds something else, and was left as it is") from error
 
 
 def _mount_control_groups(version: int) -> None:
@@ -121,9 +160,11 @@ def _mount_control_groups(version: int) -> None:
 
 def _run_command(settings: Settings) -> int:
     """Run the command to its end, burying every orphan meanwhile; return its status."""
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "TERM": "vt102", **settings.environment}
+    environment = {"PATH": PATH, "HOME": "/root", "TERM": "vt102", **settings.environment}
     process = subprocess.Popen(settings.command, env=environment, cwd=settings.directory, stdin=subprocess.DEVNULL, start_new_session=True)
     threading.Thread(target=_obey_host, args=(process.pid,), daemon=True).start()
+    if settings.console_shell:
+        threading.Thread(target=_offer_shells, daemon=True).start()
     status = _wait_for(process.pid)
     process.returncode = status  # it was waited for here, not by Popen
     if settings.result and Path(settings.result).exists():
@@ -164,14 +205,31 @@ def _obey_host(pid: int) -> None:
                 return
 
 
+def _start_shell() -> subprocess.Popen[bytes]:
+    """Start a shell on the console; busybox's `cttyhack` makes that its controlling terminal, so that Ctrl-C works."""
+    command = ["/bin/busybox", "setsid", "cttyhack", "/bin/sh", "-l"] if os.path.exists("/bin/busybox") else ["/bin/sh", "-l"]
+    return subprocess.Popen(command, env={"PATH": PATH, "HOME": "/root", "TERM": "linux", "PS1": "machine:\\w# "}, cwd="/root")
+
+
 def _run_shell() -> None:
-    pid = os.fork()
-    if pid == 0:
-        os.setsid()
-        os.execve("/bin/sh", ["sh", "-l"], {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "TERM": "vt102"})
-    _wait_for(pid)
+    _wait_for(_start_shell().pid)
 
 
-def _unmount_data() -> None:
-    with suppress(OSError):  # there may be none
-        umount2("/var/lib/minidocker", flags=Mnt.DETACH)
+def _offer_shells() -> None:
+    """Start a shell on the console, and the next when it has ended."""
+    while True:
+        shell = _start_shell()
+        while os.path.exists(f"/proc/{shell.pid}"):  # process 1 buries every child, so `wait` here would find none
+            time.sleep(SHELL_POLL_S)
+        shell.returncode = 0
+
+
+def _end_everybody() -> None:
+    """End all processes, containers' too, and unmount the data disk once nobody uses it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):  # there may be nobody left
+            os.kill(-1, number)
+        time.sleep(END_GRACE_S)
+    os.sync()
+    with suppress(OSError):  # no data disk, or something in the kernel still holds it; what was written is on it
+        umount2(DATA_DIRECTORY)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
-from minidocker.codec.elf import MACHINE_NUMBERS
+from minidocker.codec.elf import MACHINE_NUMBERS, strip_sections
 from minidocker.codec.tar import Kind
 from minidocker.errors import HostError
 from minidocker.builtin.libraries import LibrarySearch, read_elf
@@ -89,8 +89,9 @@ def gather_system(
     built_with = [path.stem for path in interpreter.library.glob("_sysconfigdata_*.py")]  # `sysconfig` imports it by a made-up name
     closure = find_closure([*ALWAYS, *built_with, *names], [project, interpreter.library, interpreter.library / "lib-dynload", *libraries])
     search = LibrarySearch(Path("/"), MACHINE_NUMBERS[interpreter.machine])
+    own = frozenset(project_files)  # not everything below the project: its virtual environment may lie there
     for name, path in closure.items():
-        if project not in path.parents:
+        if path not in own:
             _add_module(tree, name, path, interpreter, search)
     _add_metadata(tree, {name.partition(".")[0] for name in closure}, libraries)
     for path in project_files:
@@ -101,9 +102,14 @@ def gather_system(
     return tuple(tree.values())
 
 
+def _take_program(place: str, path: Path) -> TreeFile:
+    """Return a program or library of the host without its sections; those of an interpreter made for debugging are half of a machine."""
+    return TreeFile(path=place, mode=0o755, content=strip_sections(path.read_bytes()))
+
+
 def _add_program(tree: dict[str, TreeFile], interpreter: Interpreter) -> None:
     place = str(interpreter.program).lstrip("/")
-    tree[place] = TreeFile(path=place, mode=0o755, host_path=str(interpreter.program))
+    tree[place] = _take_program(place, interpreter.program)
     for name in ("bin/python3", "usr/bin/python3"):
         if name != place:
             tree[name] = TreeFile(path=name, kind=Kind.SYMLINK, mode=0o777, link=str(interpreter.program))
@@ -117,7 +123,7 @@ def _add_module(tree: dict[str, TreeFile], name: str, path: Path, interpreter: I
         place = source if is_own else f"{LIBRARY_DIRECTORY}/{name.replace('.', '/')}{path.name[path.name.index('.') :]}"
         elf = read_elf(Path("/"), source)
         if elf is not None and search.add_needed(source, elf):
-            tree[place] = TreeFile(path=place, mode=0o755, host_path=str(path))
+            tree[place] = _take_program(place, path)
         return
     stem = name.replace(".", "/") + ("/__init__" if path.name == "__init__.py" else "")
     home = str(interpreter.library).lstrip("/") if is_own else LIBRARY_DIRECTORY
@@ -159,7 +165,7 @@ def _add_libraries(tree: dict[str, TreeFile], interpreter: Interpreter, search: 
     if elf is None or not search.add_needed(program, elf):
         raise HostError(f"build machine: `/{program}` needs a library that is not on this host")
     for place, source in search.found.items():
-        tree[place] = TreeFile(path=place, mode=0o755, host_path=f"/{source}")
+        tree[place] = _take_program(place, Path("/", source))
 
 
 def render_extras(modules: Sequence[Path], settings: Settings, *, files: Mapping[str, bytes] | None = None) -> Sequence[TreeFile]:

@@ -17,7 +17,7 @@ __all__ = ["MACHINE_MODULES", "SHARING_MODULES", "Module", "module_name", "parse
 
 MACHINE_MODULES: Final = tuple(
     """
-    virtio_pci virtio_mmio virtio_blk virtio_net virtio_console overlay veth bridge dummy tun
+    crc32c_generic ext4 virtio_pci virtio_mmio virtio_blk virtio_net virtio_console overlay veth bridge dummy tun
     nf_tables nf_conntrack nf_nat nft_chain_nat nft_nat nft_masq nft_ct nft_redir nft_reject_inet nft_fib_inet nft_compat
     """.split()  # noqa: SIM905 - a text reads better than quotes
 )

@@ -47,6 +47,10 @@ class Hardware:
     forwards: tuple[tuple[int, int], ...] = ()
     """(port of the host, port of the machine)."""
     network: bool = False
+    monitor: Path | None = None
+    """Unix socket on which QEMU itself takes orders."""
+    shares: tuple[Path, ...] = ()
+    """Folders of the host that the machine may mount."""
     more: tuple[str, ...] = ()
     """Further arguments, as they are."""
 
@@ -71,6 +75,10 @@ def render_command(program: str, hardware: Hardware) -> list[str]:
     if hardware.network:
         forwards = "".join(f",hostfwd=tcp:127.0.0.1:{outer}-:{inner}" for outer, inner in hardware.forwards)
         command += ["-netdev", f"user,id=net{forwards}", "-device", "virtio-net,netdev=net,romfile="]
+    if hardware.monitor is not None:
+        command += ["-chardev", f"socket,id=monitor,path={_escape(hardware.monitor)},server=on,wait=off", "-mon", "chardev=monitor,mode=readline"]
+    for number, share in enumerate(hardware.shares):
+        command += ["-virtfs", f"local,path={_escape(share)},mount_tag=share{number},security_model=none,multidevs=remap"]
     return [*command, *hardware.more]
 
 

@@ -37,7 +37,9 @@ class Settings:
     data_disk: bool = False
     """Whether the first disk keeps `/var/lib/minidocker`."""
     shares: tuple[str, ...] = ()
-    """Paths at which folders of the host are mounted, by their number."""
+    """Folders of the host, mounted at the same paths; the number of each is its name on the wire."""
+    console_shell: bool = False
+    """Whether the console has a shell for as long as the command runs."""
     result: str = ""
     """A file that is sent to the host when the command has ended."""
     shell_on_failure: bool = False

@@ -42,12 +42,12 @@ class Machine:
 
 MACHINES: Final = {
     "6.1-cgroup2": Machine(
-        kernel="6.1", cgroup_version=2, may_skip=(r"needs cgroup1\b",),
+        kernel="6.1", cgroup_version=2, may_skip=(r"needs cgroup1\b", r"needs `?nft\b"),
         tests=(*BASICS, "tests/linux/test_network_bridge.py", "tests/linux/test_seccomp_filter.py"),
     ),
     "6.1-cgroup1": Machine(kernel="6.1", cgroup_version=1, may_skip=(r"needs cgroup2\b",), tests=BASICS),
     "6.12-cgroup2": Machine(
-        kernel="6.12", cgroup_version=2, may_skip=(r"needs cgroup1\b",), tests=(*BASICS, "tests/linux/test_network_bridge.py")
+        kernel="6.12", cgroup_version=2, may_skip=(r"needs cgroup1\b", r"needs `?nft\b"), tests=(*BASICS, "tests/linux/test_network_bridge.py")
     ),
 }  # fmt: skip
 

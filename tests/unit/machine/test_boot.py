@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from minidocker.machine.boot import MachineFailed, run_machine
+from minidocker.machine.boot import MachineFailed, explain_console, run_machine
 
 PANIC = """print("[    1.2] Initramfs unpacking failed: invalid magic at start of compressed archive")
 print("[    1.5] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\\r")"""
@@ -53,6 +53,14 @@ def test_machine_that_hangs_is_ended_and_shown(tmp_path: Path) -> None:
     pid = int((tmp_path / "pid").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_log_of_a_console_is_explained_by_its_panic(tmp_path: Path) -> None:
+    """A machine in the background has a log; the trace of a panic is longer than what is shown, so the cause is said first."""
+    log = tmp_path / "console.log"
+    log.write_text("[ 1.5] Kernel panic - not syncing: Attempted to kill init!\r\n" + "[ 1.5]  trace\r\n" * 40)
+    assert explain_console(log, "it ended").startswith("run machine: its kernel panicked: Attempted to kill init!; its console ended with\n  | ")
+    assert explain_console(tmp_path / "none", "it ended") == "run machine: it ended; its console ended with\n  | (it said nothing)"
 
 
 def test_only_the_last_lines_are_shown() -> None:
