@@ -215,13 +215,16 @@ class TarReader:
         return block
 
     def _skip_data(self) -> None:
-        """Go to the next header."""
-        left = self._data_left + self._padding
+        """Go to the next header; an archive may end where only padding is missing: docker's client sends such with `-f -`."""
+        padding = self._padding
+        left = self._data_left + padding
         self._data_left = self._padding = 0
         while left > len(self._buffer) - self._position:
             left -= len(self._buffer) - self._position
             self._position = len(self._buffer)
             if not self._fill():
+                if left <= padding:
+                    return
                 raise self._truncated()
         self._position += left
 

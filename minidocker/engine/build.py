@@ -156,6 +156,9 @@ class _Work:
                 yield from render(told)
         for told in ordered.flush():
             yield from render(told)
+        if self._failure is not None:
+            for line in render.unsaid:
+                yield {"stream": line}
 
     def stop(self) -> None:
         """Wait for the threads; if there is no result yet, they are told to stop."""
@@ -176,14 +179,19 @@ class _Renderer:
 
     def __init__(self, plan: Plan, style: Style) -> None:
         self._style, self._total = style, plan.step_count
+        self.unsaid: list[str] = []
+        """What a quiet client gets to read only if the build fails."""
         counts = [1 + len(plan.nodes[index].stage.instructions) for index in plan.wanted]
         self._first = {index: sum(counts[:place]) for place, index in enumerate(plan.wanted)}
 
     def __call__(self, event: Event) -> Iterator[Json]:
         if self._style.has_events:
             yield render_event(event)
-        elif not self._style.quiet:
-            for line in render_classic(event, first=self._first.get(event.stage, 0), total=self._total):
+            return
+        for line in render_classic(event, first=self._first.get(event.stage, 0), total=self._total):
+            if self._style.quiet:
+                self.unsaid.append(line)
+            else:
                 yield {"stream": line}
 
 

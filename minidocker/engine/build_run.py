@@ -122,9 +122,11 @@ def _run_container(workshop: EngineWorkshop, record: ContainerRecord, output: Ca
             try:
                 with workshop.killable(kill):
                     _copy_frames(ours, output)
-            finally:
-                kill()  # of a command that has ended this is no news
-                exited = exits.get()
+                    exited = exits.get()
+            except BaseException:
+                kill()
+                exits.get()
+                raise
         workshop.check()
         if exited is None:
             raise HostError("run command: its monitor ended without a word", hint="see the server's log")

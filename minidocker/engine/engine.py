@@ -7,6 +7,7 @@ world after a crash or an upgrade is `minidocker.engine.recover`.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -23,6 +24,7 @@ from minidocker.container.logs import format_time
 from minidocker.container.record import NetworkEndpoint
 from minidocker.engine.build_mounts import CacheMounts
 from minidocker.engine.events import Event, EventBus
+from minidocker.engine.monitors import kill_monitor
 from minidocker.engine.networks import Networks
 from minidocker.engine.store import ContainerStore, Handle
 from minidocker.engine.transfers import Registries
@@ -144,6 +146,7 @@ def open_engine(config: EngineConfig) -> Engine:
     """Return an engine over the directories in *config*; `recover` brings it in line with the world."""
     for directory, mode in ((config.data_root, 0o711), (config.exec_root, 0o700)):
         directory.mkdir(mode=mode, parents=True, exist_ok=True)
+    _end_forgotten_steps(config)
     containers = ContainerStore(config.data_root / "containers")
     build_cache = BuildCache(config.data_root / "build")
     images = ImageStore(
@@ -159,6 +162,14 @@ def open_engine(config: EngineConfig) -> Engine:
         launcher=Launcher(), driver=driver, build_cache=build_cache,
         cache_mounts=CacheMounts(config.data_root / "build" / "mounts"),
     )  # fmt: skip
+
+
+def _end_forgotten_steps(config: EngineConfig) -> None:
+    """Kill what a server that was killed in a build has left: a RUN has a monitor, but no record, and no meaning without the build."""
+    for directory in config.exec_root.iterdir():
+        if len(directory.name) == 64 and not (config.data_root / "containers" / directory.name / "config.json").exists():
+            kill_monitor(directory)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def can_stack_overlays(directory: Path) -> bool:

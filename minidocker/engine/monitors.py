@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from minidocker.container.protocol import (
 from minidocker.errors import HostError
 from minidocker.spec.record import read_record
 
-__all__ = ["MonitorLink", "bind_monitor_socket", "connect_monitor", "read_exit_file"]
+__all__ = ["MonitorLink", "bind_monitor_socket", "connect_monitor", "kill_monitor", "read_exit_file"]
 
 SOCKET_NAME = "monitor.sock"
 ANSWER_TIMEOUT_S = 60.0
@@ -70,6 +71,19 @@ def connect_monitor(directory: Path) -> tuple[socket.socket, Welcome] | None:
         return None
     connection.settimeout(None)
     return connection, welcome
+
+
+def kill_monitor(directory: Path) -> None:
+    """End the container whose monitor listens in *directory*, if one does, and wait for it."""
+    connected = connect_monitor(directory)
+    if connected is None:
+        return
+    connection = connected[0]
+    with connection, suppress(OSError):  # it may end by itself just now
+        connection.settimeout(ANSWER_TIMEOUT_S)
+        send_message(connection, Kill(signal=signal.SIGKILL))
+        while receive_message(connection)[0] is not None:
+            pass
 
 
 def read_exit_file(path: Path) -> Exited | None:
