@@ -55,6 +55,8 @@ ENTRIES = (
     Entry("commit", "DIFF", "Inspect changes to files or directories on a container's filesystem", "container diff", "diff"),
     Entry("copy", "CP", "Copy files/folders between a container and the local filesystem", "container cp", "cp"),
     Entry("explain", "EXPLAIN", "Show the steps that make a container, and why", "container explain", "explain"),
+    Entry("disk", "SYSTEM_DF", "Show disk usage of the server", "system df"),
+    Entry("disk", "SYSTEM_PRUNE", "Remove unused data", "system prune"),
     Entry("events", "EVENTS", "Get real time events from the server", "system events", "events"),
     Entry("archives", "EXPORT", "Export a container's filesystem as a tar archive", "container export", "export"),
     Entry("images", "HISTORY", "Show the history of an image", "image history", "history"),

@@ -112,3 +112,17 @@ def test_exported_container_can_be_imported(server: Server) -> None:
     done = subprocess.run(server.command("import", "-", image), input=content, capture_output=True, check=True, timeout=60)
     assert done.stdout.startswith(b"sha256:")
     assert run(server, "run", "--rm", image, "cat", "/file") == "kept\n"
+
+
+def test_disk_usage_accounts_for_every_byte(server: Server) -> None:
+    """`system df -v`: the sum of all kinds is what the data root holds; a log and a layer that nobody has are in it."""
+    make(server, "echo a line")
+    orphan = server.directory / "data/layers/orphan"
+    orphan.mkdir()
+    (orphan / "file").write_bytes(bytes(4321))
+    shown = run(server, "system", "df", "-v")
+    assert "logs" in shown
+    assert "4.32kB" in next(line for line in shown.splitlines() if line.startswith("orphans"))
+    (orphan / "file").unlink()
+    orphan.rmdir()
+    assert run(server, "system", "df").startswith("TYPE")
