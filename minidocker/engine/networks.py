@@ -17,11 +17,12 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from minidocker.codec.nftables import Table
 from minidocker.container.record import ContainerRecord, NetworkEndpoint, PublishedPort
+from minidocker.engine.allocation import Allocation, Member
 from minidocker.engine.endpoint import assign_ways_out, compose_dns_names, describe_member, forwards_of, host_port_of
 from minidocker.engine.name_tables import NameTables
 from minidocker.errors import Forbidden, HostError, InvalidParameter, NotFound
@@ -40,33 +41,10 @@ from minidocker.network.store import NetworkStore
 from minidocker.network.wishes import Wishes, check_wish, complete_wishes
 from minidocker.spec.container import EndpointAddresses, EndpointConfig
 
-__all__ = ["Allocation", "Networks"]
+__all__ = ["Networks"]
 
 _HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
 _LINK_PREFIX = "com.docker.network.container_iface_prefix"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Member:
-    """A running container in a network."""
-
-    container_id: str
-    container_name: str
-    endpoint: NetworkEndpoint
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allocation:
-    """What a container that starts was given."""
-
-    endpoints: tuple[NetworkEndpoint, ...] = ()
-    listeners: tuple[socket.socket, ...] = ()
-    """A bound socket for each published port except sctp, in the order of the ports. The caller owns them."""
-
-    def close(self) -> None:
-        """Close the listeners: the monitor has its copies, or the start failed."""
-        for listener in self.listeners:
-            listener.close()
 
 
 class Networks:
@@ -82,8 +60,8 @@ class Networks:
         self._created = time.strftime("%Y-%m-%dT%H:%M:%S.000000000Z", time.gmtime())
         self._lock = threading.RLock()
         self._default: Bridge | None = None
-        self._members: dict[str, _Member] = {}
-        self._fading: dict[str, NetworkEndpoint] = {}
+        self._members: dict[str, Member] = {}
+        self._fading: dict[str, Member] = {}
         """Endpoints of containers that have ended, by host link: the kernel removes a link when the last process of its
         namespace is gone, which is later than the container's end or, with `container:X`, much later."""
         self._taken_ports = TakenPorts()
@@ -255,6 +233,7 @@ class Networks:
             HostError: no address, no port or no bridge can be had; nothing was kept.
         """
         with self._lock, ExitStack() as undo:
+            self._reclaim(record.id)
             endpoints: list[NetworkEndpoint] = []
             wishes = self.wishes_of(record)
             for name, wish in wishes.items():
@@ -305,7 +284,7 @@ class Networks:
         return endpoint
 
     def _remember(self, record: ContainerRecord, endpoint: NetworkEndpoint) -> None:
-        self._members[endpoint.endpoint_id] = _Member(container_id=record.id, container_name=record.name, endpoint=endpoint)
+        self._members[endpoint.endpoint_id] = Member(container_id=record.id, container_name=record.name, endpoint=endpoint)
         for port in endpoint.ports:
             self._taken_ports.add(host_port_of(port), record.name)
 
@@ -315,16 +294,23 @@ class Networks:
         if not subnet or config is None:
             return ""
         holders = [m.endpoint for m in self._members.values() if m.endpoint.network_id == network.id]
-        holders += [e for e in self._fading_endpoints() if e.network_id == network.id]
+        holders += [m.endpoint for m in self._fading_members() if m.endpoint.network_id == network.id]
         in_use = {config.gateway, *config.auxiliary_addresses.values(), *(e.address if version == 4 else e.address6 for e in holders)}
         if wanted:
             return require_address(subnet, wanted, in_use)
         return choose_address(subnet, in_use, ip_range=config.ip_range, name=f"{network.name} ({network.id})")
 
-    def _fading_endpoints(self) -> Iterable[NetworkEndpoint]:
-        """Return the endpoints that a namespace still has whose container has ended."""
-        self._fading = {name: endpoint for name, endpoint in self._fading.items() if self._fabric.has_link(name)}
+    def _fading_members(self) -> Iterable[Member]:
+        """Return those whose namespace still has its card, although the container has ended."""
+        self._fading = {name: member for name, member in self._fading.items() if self._fabric.has_link(name)}
         return self._fading.values()
+
+    def _reclaim(self, container_id: str) -> None:
+        """Cut the cables that a container left when it ended, so that it gets its addresses again when it restarts."""
+        for name, member in tuple(self._fading.items()):
+            if member.container_id == container_id:
+                self._fabric.remove_link(name)
+                del self._fading[name]
 
     def release(self, endpoints: Iterable[NetworkEndpoint]) -> None:
         """Take back what was given; the kernel removes the veth pairs with the container's namespace.
@@ -334,8 +320,9 @@ class Networks:
         with self._lock:
             tables: set[str] = set()
             for endpoint in endpoints:
-                if self._members.pop(endpoint.endpoint_id, None) is not None and endpoint.host_link:
-                    self._fading[endpoint.host_link] = endpoint
+                member = self._members.pop(endpoint.endpoint_id, None)
+                if member is not None and endpoint.host_link:
+                    self._fading[endpoint.host_link] = member
                     tables |= {endpoint.network_id} if endpoint.dns_names else set()
                 self._fabric.withdraw(forwards_of(endpoint))
                 for port in endpoint.ports:

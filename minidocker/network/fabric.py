@@ -17,7 +17,7 @@ from contextlib import suppress
 from minidocker.codec.nft_messages import change_elements_messages
 from minidocker.codec.nftables import Table
 from minidocker.errors import HostError
-from minidocker.kernel.netlink import find_link, open_netfilter_socket, open_route_socket
+from minidocker.kernel.netlink import delete_link, find_link, open_netfilter_socket, open_route_socket
 from minidocker.network.apply import (
     FilterUnavailable, apply_table, change_table, find_blocking_chains, find_own_bridges, remove_stale_ports, setup_bridge,
     teardown_bridge, teardown_table,
@@ -164,6 +164,10 @@ class Fabric:
         self._route = self._netfilter = None
         self.bridges.clear()
         self._has_table = False
+
+    def remove_link(self, name: str) -> None:
+        """Delete a cable, if it is there; takes 20 to 60 ms."""
+        delete_link(self.route, name)
 
     def has_link(self, name: str) -> bool:
         """Whether a link of that name exists."""

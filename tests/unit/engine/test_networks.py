@@ -10,7 +10,8 @@ import pytest
 from minidocker.container.record import ContainerRecord, NetworkEndpoint
 from minidocker.engine.endpoint import assign_ways_out, plan_endpoint, plan_endpoints
 from minidocker.engine.name_files import compose_name_service, update_name_files, write_name_files
-from minidocker.engine.networks import Allocation, Networks
+from minidocker.engine.allocation import Allocation
+from minidocker.engine.networks import Networks
 from minidocker.errors import NotFound
 from minidocker.kernel.steps import AddAddress, AddRoute, CreateVeth, ServeNames, SetLinkUp
 from minidocker.network.apply import read_host_resolv_conf
