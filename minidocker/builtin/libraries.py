@@ -1,26 +1,50 @@
 """Find the shared libraries that a program needs, where ld.so(8) would find them.
 
-Acting, but reads only. A program names its loader (`PT_INTERP`) and its libraries (`DT_NEEDED`), those name others, and so on; what
-is found is collected under the path at which a program in an image without `ld.so.cache` will look for it. Chapter 7.
+Acting, but reads only; what is pure says so in its name (`compute_`). A program names its loader (`PT_INTERP`) and its libraries
+(`DT_NEEDED`), those name others, and so on: the *closure*. What is found is collected under the path at which a program in an
+image without `ld.so.cache` will look for it. Chapter 2.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from minidocker.codec.elf import Elf, InvalidElf, parse_elf
 
-__all__ = ["LIBRARY_DIRECTORIES", "MAX_PROGRAM_BYTES", "LibrarySearch", "read_elf", "resolve_file"]
+__all__ = [
+    "LIBRARY_DIRECTORIES", "MAX_PROGRAM_BYTES", "LibrarySearch", "compute_closure", "compute_own_directories", "read_elf", "resolve_file",
+]  # fmt: skip
 
 MAX_PROGRAM_BYTES: Final = 64 << 20
 """A command larger than this is left out: the image is meant to be small."""
 
 LIBRARY_DIRECTORIES: Final = ("lib64", "usr/lib64", "lib", "usr/lib")
 """Where ld.so(8) looks last."""
+
+
+def compute_closure(start: Iterable[str], needs: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """Return the names in *start*, all that *needs* says they need, what those need, and so on: each once, as first mentioned.
+
+    A name without an entry in *needs* was not found. It is in the closure all the same: it is needed.
+    """
+    closure = list(dict.fromkeys(start))
+    for name in closure:  # which grows meanwhile
+        closure.extend(dict.fromkeys(other for other in needs.get(name, ()) if other not in closure))
+    return tuple(closure)
+
+
+def compute_own_directories(elf: Elf, path: str) -> tuple[str, ...]:
+    """Return the directories that the program or library at *path* wants searched before all others, without a leading `/`.
+
+    The older `DT_RPATH` counts only where there is no `DT_RUNPATH`; `$ORIGIN` is the directory of the file itself.
+    """
+    origin = "/" + str(PurePosixPath(path.lstrip("/")).parent)
+    words = (word.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for word in elf.runpath or elf.rpath)
+    return tuple(os.path.normpath(word).lstrip("/") for word in words)
 
 
 class LibrarySearch:
@@ -34,39 +58,36 @@ class LibrarySearch:
         self._home = next((d for d in self._directories if resolve_file(root, f"{d}/libc.so.6")), LIBRARY_DIRECTORIES[-1])
         self.found: dict[str, str] = {}
         """Path in the image → path on the host."""
-        self._by_name: dict[str, bool] = {}
+        self._needs: dict[str, tuple[str, ...]] = {}
+        """What was found → what it needs itself."""
 
     def add_needed(self, path: str, elf: Elf) -> bool:
         """Add everything that a program or library at *path* needs; return whether all of it is there."""
-        if elf.interpreter:
-            source = resolve_file(self._root, elf.interpreter)
-            if not source:
-                return False
+        own = compute_own_directories(elf, path)
+        for name in elf.needed:
+            self.add_library(name, own)
+        loader = (elf.interpreter,) if elf.interpreter else ()
+        source = resolve_file(self._root, elf.interpreter) if loader else ""
+        if source:
             self.found[elf.interpreter.lstrip("/")] = source
-        own = tuple(self._expand(word, path) for word in (*elf.rpath, *elf.runpath))
-        return all(self.add_library(name, own) for name in elf.needed)
+            self._needs.setdefault(elf.interpreter, ())
+        return all(name in self._needs for name in compute_closure((*loader, *elf.needed), self._needs))
 
-    def add_library(self, name: str, own_directories: tuple[str, ...]) -> bool:
-        """Add the library *name* and what it needs itself; return whether all of it is there."""
-        if name in self._by_name:
-            return self._by_name[name]
+    def add_library(self, name: str, own_directories: tuple[str, ...]) -> None:
+        """Add the library *name* and what it needs itself; of two libraries with one name the first found is taken."""
+        if name in self._needs:
+            return
         for directory in (*own_directories, *self._directories):
             place = name.lstrip("/") if "/" in name else f"{directory}/{name}"
             source = resolve_file(self._root, place)
             elf = read_elf(self._root, source) if source else None
             if elf and elf.machine == self._machine:
-                self._by_name[name] = True  # before its own needs: libraries may need each other
+                loader = (elf.interpreter,) if elf.interpreter else ()
+                self._needs[name] = (*loader, *elf.needed)  # before theirs are looked for: libraries may need each other
                 is_found_there = _is_standard(directory) or directory in own_directories
                 self.found[place if is_found_there else f"{self._home}/{name}"] = source
-                self._by_name[name] = self.add_needed(source, elf)
-                return self._by_name[name]
-        self._by_name[name] = False
-        return False
-
-    @staticmethod
-    def _expand(word: str, path: str) -> str:
-        origin = "/" + str(PurePosixPath(path).parent)
-        return os.path.normpath(word.replace("${ORIGIN}", origin).replace("$ORIGIN", origin)).lstrip("/")
+                self.add_needed(source, elf)
+                return
 
 
 def _is_standard(directory: str) -> bool:

@@ -5,7 +5,7 @@ An ELF file is a header, a table of *segments* (what the kernel maps) and their 
 (`DT_NEEDED`) and where to look first (`DT_RUNPATH`, or the older `DT_RPATH`). `parse_elf` reads those, so that a program can be
 put into an image with everything it needs. `render_greeting_program` writes a static program from single instructions.
 
-Pure: files come in whole as bytes. See elf(5), ld.so(8), System V ABI chapter 5. Chapter 7.
+Pure: files come in whole as bytes. See elf(5), ld.so(8), System V ABI chapter 5. Chapter 2.
 """
 
 from __future__ import annotations

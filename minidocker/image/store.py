@@ -10,7 +10,6 @@ An image is its configuration: the digest of those bytes is the *id*. See OCI im
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from minidocker.image.ingest import Ingest
 from minidocker.image.layer import compute_chain_ids, layer_name
 from minidocker.kernel.durable import write_durably
 from minidocker.reference.reference import InvalidReference, Reference, parse_reference
+from minidocker.reference.resolve import resolve_name
 from minidocker.spec.image import OCI_CONFIG, OCI_MANIFEST, Descriptor, ImageConfig, Index, Manifest
 from minidocker.spec.record import read_record, render_record
 
@@ -32,9 +32,6 @@ NAME_ANNOTATION: Final = "io.containerd.image.name"
 """The complete name; containerd's key, which `docker save` writes as well."""
 TAG_ANNOTATION: Final = "org.opencontainers.image.ref.name"
 """The tag alone."""
-
-DIGEST_DIGITS: Final = 64
-_ID_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,19 +140,7 @@ class ImageStore:
             InvalidParameter: the beginning fits several.
         """
         with self.content.lock:
-            prefix = _ID_PREFIX.fullmatch(reference)
-            if not (prefix and (reference.startswith("sha256:") or len(prefix[1]) == DIGEST_DIGITS)):
-                wanted = parse_reference(reference)
-                wanted = replace(wanted, tag="") if wanted.digest else wanted  # a digest says more than a tag
-                if wanted.canonical in self._by_name:
-                    return self._images[self._by_name[wanted.canonical]]
-            return self._find_prefix(prefix[1]) if prefix else None
-
-    def _find_prefix(self, digits: str) -> ImageRecord | None:
-        matches = [image for image_id, image in self._images.items() if image_id.startswith(f"sha256:{digits}")]
-        if len(matches) > 1:
-            raise InvalidParameter(f"multiple IDs found with provided prefix: {digits}")
-        return matches[0] if matches else None
+            return self._images.get(resolve_name(reference, self._by_name, self._images))
 
     def require(self, reference: str) -> ImageRecord:
         """Return the image that *reference* means.

@@ -10,7 +10,7 @@ Pure. The grammar is that of the "distribution" project, which Docker, container
     tag         := [A-Za-z0-9_] up to 127 of [A-Za-z0-9_.-]
 
 What stands before the first `/` is a domain only if it could be one: it has a dot or a colon, is `localhost`, or has capital
-letters. So `team/app` lives on Docker Hub and `team.example/app` does not. Chapter 7.
+letters. So `team/app` lives on Docker Hub and `team.example/app` does not. Chapter 6.
 """
 
 from __future__ import annotations
