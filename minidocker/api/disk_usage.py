@@ -13,6 +13,7 @@ from minidocker.api.render_volume import render_volume
 from minidocker.api.request import Request
 from minidocker.api.response import Response, json_response
 from minidocker.api.router import Route
+from minidocker.engine.build import list_build_cache
 from minidocker.engine.disk import measure_disk
 from minidocker.engine.containers import list_containers
 from minidocker.engine.images import list_images
@@ -45,7 +46,7 @@ def disk_usage(engine: Engine, request: Request) -> Response:
     if wanted is _KINDS:  # ours: every byte, by kind; Docker's clients pass over it
         document["Disk"] = [{"Kind": kind, "Size": size} for kind, size in measure_disk(engine).items()]
     if "build-cache" in wanted:
-        document["BuildCache"] = []
+        document["BuildCache"] = list_build_cache(engine)
     return json_response(document)
 
 

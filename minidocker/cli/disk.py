@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minidocker.cli.command import Command
 from minidocker.cli.containers import parse_filters
-from minidocker.cli.fields import maps_at, number_at, text_at, texts_at
+from minidocker.cli.fields import maps_at, number_at, text_at, texts_at, value_at
 from minidocker.cli.flags import BOOL, LIST, Flag
 from minidocker.cli.prune import confirm
 from minidocker.cli.table import render_table
@@ -32,12 +32,13 @@ def compute_rows(usage: Json) -> list[tuple[str, ...]]:
     writable, writable_use = (sum(number_at(one, "SizeRw") for one in group) for group in (containers, running))
     stored, stored_use = (sum(number_at(one, "UsageData", "Size") for one in group) for group in (volumes, used_volumes))
     cache = maps_at(usage, "BuildCache")
-    cached = sum(number_at(one, "Size") for one in cache)
+    active = [one for one in cache if value_at(one, "InUse")]
+    cached, cache_use = (sum(number_at(one, "Size") for one in group if not value_at(one, "Shared")) for group in (cache, active))
     return [
         _row("Images", len(images), len(used_images), layers, max(layers - image_use, 0)),
         _row("Containers", len(containers), len(running), writable, writable - writable_use),
         _row("Local Volumes", len(volumes), len(used_volumes), stored, stored - stored_use),
-        _row("Build Cache", len(cache), 0, cached, cached),
+        _row("Build Cache", len(cache), len(active), cached, cached - cache_use),
     ]
 
 
@@ -62,6 +63,9 @@ def usage(session: Session, options: Options) -> int:
         ("Local Volumes space usage:", [("VOLUME NAME", "LINKS", "SIZE"), *(
             (text_at(volume, "Name"), str(number_at(volume, "UsageData", "RefCount")), render_size(number_at(volume, "UsageData", "Size")))
             for volume in maps_at(body, "Volumes"))]),
+        ("Build cache usage:", [("CACHE ID", "CACHE TYPE", "SIZE", "USAGE", "INSTRUCTION"), *(
+            (text_at(one, "ID")[:12], text_at(one, "Type"), render_size(number_at(one, "Size")), str(number_at(one, "UsageCount")), text_at(one, "Description"))
+            for one in maps_at(body, "BuildCache"))]),
     ]  # fmt: skip
     everything = maps_at(body, "Disk")
     if everything:  # Docker's server does not say it

@@ -124,7 +124,8 @@ def tag(session: Session, options: Options) -> int:
     try:
         repository, name = split_image_name(target)
     except InvalidParameter as error:
-        raise InvalidParameter(f'Error parsing reference: "{target}" is not a valid repository/tag: {error.message}') from error
+        message = f'Error parsing reference: "{target}" is not a valid repository/tag: {error.message}'
+        raise InvalidParameter(message, hint=error.hint) from error
     session.client().call("POST", f"/images/{source}/tag", {"repo": repository, "tag": name or "latest"}).read()
     return 0
 

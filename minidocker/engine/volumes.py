@@ -76,11 +76,19 @@ def remove_volume(engine: Engine, name: str, *, force: bool) -> None:
 
 
 def prune_volumes(engine: Engine, filters: Mapping[str, tuple[str, ...]]) -> tuple[list[str], int]:
-    """Remove the unused anonymous volumes, or with `all=true` every unused one; return names and freed bytes."""
+    """Remove the unused anonymous volumes, or with `all=true` every unused one; return names and freed bytes.
+
+    Raises:
+        InvalidParameter: a filter that Docker does not know here.
+    """
+    unknown = set(filters) - {"all", "label", "label!"}
+    if unknown:
+        raise InvalidParameter(f"invalid filter '{min(unknown)}'")
     every = any(value.lower() in ("true", "1") for value in filters.get("all", ()))
     used, removed, freed = volume_users(engine), [], 0
     for volume in engine.volumes.list():
         labelled = all(has_label(volume.labels, word) for word in filters.get("label", ()))
+        labelled &= not any(has_label(volume.labels, word) for word in filters.get("label!", ()))
         if volume.name not in used and (every or volume.anonymous) and labelled:
             freed += sum(p.lstat().st_size for p in Path(volume.mountpoint).rglob("*") if p.is_file() and not p.is_symlink())
             engine.volumes.remove(volume.name)

@@ -20,6 +20,7 @@ from minidocker.cli.pull import read_progress, show_progress
 from minidocker.cli.session import Session, parse_address
 from minidocker.engine.places import default_data_root, default_pidfile, default_socket
 from minidocker.errors import InvalidParameter, PeerError
+from minidocker.reference.reference import InvalidReference, parse_reference
 
 ADDRESSES = [
     ("unix:///run/x.sock", ("unix", "/run/x.sock", 0)),
@@ -159,6 +160,20 @@ IMAGES = [
 def test_image_name_ends_where_its_tag_begins(text: str, parts: tuple[str, str]) -> None:
     """A colon before a slash is a port."""
     assert split_image_name(text) == parts
+
+
+@pytest.mark.parametrize(("text", "hint"), [
+    ("a%b", "character 2, `%`, cannot stand there"), ("x.example/aB", "character 12, `B`, cannot stand there"),
+    ("a:", "something is missing after character 2, `:`"), ("a/", "something is missing after character 2, `/`"), ("", "the name is empty"),
+])  # fmt: skip
+def test_client_points_at_the_character_as_the_server_does(text: str, hint: str) -> None:
+    """What the client refuses never reaches the server, whose grammar gives the same position."""
+    with pytest.raises(InvalidParameter) as caught:
+        split_image_name(text)
+    assert caught.value.hint == hint
+    with pytest.raises(InvalidReference) as refused:
+        parse_reference(text)
+    assert refused.value.hint == hint
 
 
 def test_latest_is_the_tag_of_a_name_without_one() -> None:

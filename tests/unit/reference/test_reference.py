@@ -51,7 +51,28 @@ def test_name_that_is_none_gets_dockers_words(text: str, message: str) -> None:
     """Scripts look for these words, and capital letters are the mistake that people make most."""
     with pytest.raises(InvalidReference) as caught:
         parse_reference(text)
-    assert str(caught.value) == message
+    assert caught.value.message == message
+
+
+POSITIONS = [
+    ("", 0, "the name is empty"), ("a b", 1, "character 2, ` `, cannot stand there"), ("team/FooBar", 5, "character 6, `F`, cannot stand there"),
+    ("Foo", 0, "character 1, `F`, cannot stand there"), ("a___b", 3, "character 4, `_`, cannot stand there"),
+    ("a//b", 2, "character 3, `/`, cannot stand there"), ("a:", 2, "something is missing after character 2, `:`"),
+    ("a:b:c", 3, "character 4, `:`, cannot stand there"), ("a/", 2, "something is missing after character 2, `/`"),
+    ("x_y.example:5a/app", 1, "character 2, `_`, cannot stand there"), ("x.example/a%b", 11, "character 12, `%`, cannot stand there"),
+    ("a:" + "t" * 129, 130, "character 131, `t`, cannot stand there"), ("a@sha256:12x", 11, "character 12, `x`, cannot stand there"),
+    ("a@", 2, "something is missing after character 2, `@`"), ("https://a/b", 5, "character 6, `:`, cannot stand there"),
+    ("a" * 250, 237, "with its registry it has 268: leave out 13"), ("x.example/A:1", 10, "character 11, `A`, cannot stand there"),
+    ("a@sha256:" + "f" * 65, 73, "character 74, `f`, cannot stand there"), ("x.Foo/Foo:Foo", 6, "character 7, `F`, cannot stand there"), ("docker.io/a%", 11, "character 12, `%`, cannot stand there"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "position", "hint"), POSITIONS, ids=[name[0][:20] or "empty" for name in POSITIONS])
+def test_hint_points_at_the_character(text: str, position: int, hint: str) -> None:
+    """"invalid reference format" leaves one to compare a long name with a grammar; the hint says where to look."""
+    with pytest.raises(InvalidReference) as caught:
+        parse_reference(text)
+    assert (caught.value.position, caught.value.hint) == (position, hint)
 
 
 @given(
@@ -69,12 +90,17 @@ def test_both_forms_of_a_name_mean_the_same(domain: str, path: str, tag: str, di
         assert parse_reference(reference.familiar) == reference
 
 
-@given(st.text(max_size=30))
+@given(st.text(max_size=30) | st.text("aF0.-_/:@[]%", max_size=30) | st.text("ab/.", min_size=230, max_size=270))
 def test_any_text_is_a_name_or_refused(text: str) -> None:
-    """Nothing else may escape, and what is accepted is safe to be part of a path or a header."""
+    """Nothing else may escape, what is accepted is safe to be part of a path or a header, and a mistake lies inside the text."""
+    refusal = None
     try:
         reference = parse_reference(text)
-    except InvalidReference:
+    except InvalidReference as error:
+        refusal = error
+    if refusal is not None:
+        assert 0 <= refusal.position <= len(text)
+        assert refusal.hint
         return
     assert reference.canonical.isascii()
     assert ".." not in reference.path.split("/")
