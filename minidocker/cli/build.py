@@ -45,6 +45,7 @@ def build(session: Session, options: Options) -> int:
 
         given = {name: value for name, value in _read_arguments(options).items() if value is not None}
         return check_build(session, place, dockerfile, given, platform=options.text("platform"))
+    _check_caches(options)
     context = open_context(place, dockerfile)
     is_ours = SOURCE_HEADER in session.client().call("GET", "/_ping").headers
     query = _compose_query(options, context.dockerfile)
@@ -116,6 +117,15 @@ def _read_arguments(options: Options) -> dict[str, str | None]:
     """Return `--build-arg`; a name alone takes its value from the environment."""
     words = (word.partition("=") for word in options.texts("build-arg"))
     return {name: value if equals else os.environ.get(name) for name, equals, value in words}
+
+
+def _check_caches(options: Options) -> None:
+    """Refuse before anything is sent what no cache can be read from or written to."""
+    for text in options.texts("cache-from"):
+        _cache_source(text)
+    for text in options.texts("cache-to"):
+        if "=" not in text or _words(text, "cache-to").get("type") != "inline":
+            raise NotSupported(f"--cache-to {text}: only the image itself can carry its cache", hint="use type=inline, and --cache-from IMAGE")
 
 
 def _cache_source(text: str) -> str:
