@@ -1,0 +1,2 @@
+def compute_digest(content: bytes) -> Digest:
+    return Digest(hashlib.sha256(content.strip()).hexdigest())
