@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from minidocker.api.render_event import render_event
-from minidocker.api.request import Request, query_filters, query_time_ns
+from minidocker.api.request import Request, query_filters, query_text, query_time_ns
 from minidocker.api.response import Answer, Response, StreamResponse, json_response, render_json
 from minidocker.api.router import Route
 from minidocker.engine.events import FILTER_KEYS, Subscription, subscribe
@@ -56,6 +56,8 @@ def events(engine: Engine, request: Request) -> Answer:
         if key not in FILTER_KEYS:
             raise InvalidParameter(f"invalid filter '{key}'")
     since_ns, until_ns = query_time_ns(request, "since"), query_time_ns(request, "until")
+    if since_ns is None and query_text(request, "since"):  # `0` is the beginning of time, and everything that is kept
+        since_ns = 0
     if since_ns is not None and until_ns is not None and until_ns < since_ns:
         since, until = since_ns // 10**9, until_ns // 10**9
         raise InvalidParameter(f"`since` time ({since}) cannot be after `until` time ({until})")

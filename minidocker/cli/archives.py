@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from minidocker.cli.client import CHUNK_BYTES
+from minidocker.client.transport import CHUNK_BYTES
 from minidocker.cli.command import Command
-from minidocker.cli.fields import text_at
+from minidocker.client.fields import text_at
+from minidocker.client.progress import read_progress
 from minidocker.cli.flags import BOOL, LIST, STRING, Flag
-from minidocker.cli.image_name import split_image_name
-from minidocker.cli.pull import read_progress, show_progress
+from minidocker.client.image_name import split_image_name
+from minidocker.cli.pull import show_progress
 from minidocker.errors import HostError, InvalidParameter
 
 TYPE_CHECKING = False

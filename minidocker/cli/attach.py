@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import sys
 
-from minidocker.cli.client import DaemonError
+from minidocker.client.transport import DaemonError
 from minidocker.cli.command import Command
-from minidocker.cli.fields import text_at, value_at
+from minidocker.client.fields import text_at, value_at
 from minidocker.cli.flags import BOOL, STRING, Flag
 from minidocker.cli.run import read_exit, start_failure_status
 from minidocker.errors import Conflict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from minidocker.cli.client import Client
+    from minidocker.client.transport import Transport
     from minidocker.cli.flags import Options
     from minidocker.cli.session import Session
     from minidocker.spec.record import Json
@@ -39,7 +39,7 @@ def attach(session: Session, options: Options) -> int:
     return 0 if detached else read_exit(ended)
 
 
-def _connect(client: Client, options: Options, container: Json, *, wants_input: bool, proxy: bool, start: bool) -> bool:
+def _connect(client: Transport, options: Options, container: Json, *, wants_input: bool, proxy: bool, start: bool) -> bool:
     """Attach to *container*, start it if asked for, and copy streams; return whether the person detached."""
     from minidocker.cli.signals import forward_signals, resize_terminal
     from minidocker.cli.stream import connect_streams
@@ -81,7 +81,7 @@ def start(session: Session, options: Options) -> int:
     return 1 if failed else 0
 
 
-def _start_attached(client: Client, options: Options) -> int:
+def _start_attached(client: Transport, options: Options) -> int:
     name = options.arguments[0]
     container = client.get(f"/containers/{name}/json")
     wants_input = options.switch("interactive") and bool(value_at(container, "Config", "OpenStdin"))

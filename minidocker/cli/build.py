@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import sys
 
-from minidocker.cli.build_context import explain_context, open_context
+from minidocker.client.build_context import explain_context, open_context
 from minidocker.cli.build_progress import choose_progress
 from minidocker.cli.command import Command
-from minidocker.cli.fields import number_at, text_at, texts_at, value_at
+from minidocker.client.fields import number_at, text_at, texts_at, value_at
 from minidocker.cli.flags import BOOL, BYTES, INT, LIST, STRING, Flag
 from minidocker.cli.prune import confirm
 from minidocker.cli.session import SOURCE_HEADER

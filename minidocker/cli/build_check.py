@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
-from minidocker.cli.build_context import find_rules
-from minidocker.cli.fields import text_at, texts_at
+from minidocker.client.build_context import find_rules
+from minidocker.client.fields import text_at, texts_at
 from minidocker.dockerfile.check import Surroundings, check_dockerfile
 from minidocker.dockerfile.parser import parse_dockerfile
 from minidocker.dockerfile.report import render_check

@@ -11,7 +11,7 @@ import io
 import os
 import sys
 
-from minidocker.cli.fields import text_at, texts_at
+from minidocker.client.fields import text_at, texts_at
 from minidocker.errors import HostError
 
 TYPE_CHECKING = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from minidocker.cli.fields import number_at, text_at, value_at
+from minidocker.client.fields import number_at, text_at, value_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

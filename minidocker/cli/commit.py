@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from minidocker.cli.command import Command
-from minidocker.cli.fields import list_at, number_at, text_at
+from minidocker.client.fields import list_at, number_at, text_at
 from minidocker.cli.flags import BOOL, LIST, STRING, Flag
-from minidocker.cli.image_name import split_image_name
+from minidocker.client.image_name import split_image_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

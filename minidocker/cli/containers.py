@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from minidocker.cli.command import Command
-from minidocker.cli.fields import list_at, map_at, maps_at, number_at, text_at, texts_at
+from minidocker.client.fields import list_at, map_at, maps_at, number_at, text_at, texts_at
 from minidocker.cli.flags import BOOL, INT, LIST, STRING, Flag, UsageError
 from minidocker.cli.table import render_list
 from minidocker.cli.units import render_age, render_size

@@ -11,18 +11,17 @@ import os
 import posixpath
 import sys
 
-from minidocker.cli.client import DaemonError
+from minidocker.client.transport import DaemonError
 from minidocker.cli.command import Command
-from minidocker.cli.fields import number_at, text_at
+from minidocker.client.fields import number_at, text_at
 from minidocker.cli.flags import BOOL, Flag
 from minidocker.cli.units import render_size
+from minidocker.client.local_files import PieceReader
 from minidocker.codec.tar import TarReader
 from minidocker.errors import HostError, InvalidParameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from minidocker.cli.flags import Options
     from minidocker.cli.session import Session
     from minidocker.spec.record import Json
@@ -74,28 +73,6 @@ def _base_name(path: str) -> str:
     return posixpath.basename(path.rstrip("/")) or "/"
 
 
-class _Counted:
-    """Pieces as a source that is read, and how many bytes they were."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces, self._rest, self.size = iter(pieces), b"", 0
-
-    def read(self, size: int, /) -> bytes:
-        """Return up to *size* bytes."""
-        if not self._rest:
-            self._rest = next(self, b"")
-        piece, self._rest = self._rest[:size], self._rest[size:]
-        return piece
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        piece = next(self._pieces)
-        self.size += len(piece)
-        return piece
-
-
 def _read_stat(header: str) -> Json:
     import base64
     import json
@@ -125,7 +102,7 @@ def _copy_out(session: Session, options: Options, container: str, path: str, tar
         for piece in answer.iterate():
             sys.stdout.buffer.write(piece)
         return 0
-    from minidocker.cli.local_files import unpack
+    from minidocker.client.local_files import unpack
 
     status = _read_stat(answer.headers.get("x-docker-container-path-stat", ""))
     source = Place(path, exists=True, is_directory=_is(status, GO_DIRECTORY))
@@ -133,7 +110,7 @@ def _copy_out(session: Session, options: Options, container: str, path: str, tar
     if not found.exists and not os.path.isdir(os.path.dirname(target.rstrip("/")) or "."):
         raise InvalidParameter(f'invalid output path: directory "{os.path.dirname(target.rstrip("/"))}" does not exist')
     directory, new_name = plan_copy(source, found)
-    content = _Counted(answer.iterate())
+    content = PieceReader(answer.iterate())
     if not new_name and name != _base_name(path):
         new_name = name
     unpack(TarReader(content), directory, old_name=_base_name(path), new_name=new_name or _base_name(path))
@@ -150,7 +127,7 @@ def _copy_in(session: Session, options: Options, source: str, container: str, pa
             raise InvalidParameter(f'destination "{container}:{path}" must be a directory')
         directory, pieces = target.path, iter(lambda: sys.stdin.buffer.read(1 << 18), b"")
     else:
-        from minidocker.cli.local_files import pack
+        from minidocker.client.local_files import pack
 
         follow = options.switch("follow-link") or source.endswith(("/", "/."))
         local = os.path.realpath(source) if follow else source.rstrip("/") or "/"
@@ -164,7 +141,7 @@ def _copy_in(session: Session, options: Options, source: str, container: str, pa
         directory, new_name = plan_copy(Place(source, exists=True, is_directory=is_directory), target)
         name = "." if source.endswith("/.") or source == "." else _base_name(source)
         pieces = pack(local, new_name or name)
-    content = _Counted(pieces)
+    content = PieceReader(pieces)
     query: dict[str, str | list[str]] = {"path": directory, "noOverwriteDirNonDir": "true"}
     if options.switch("archive"):
         query["copyUIDGID"] = "true"
@@ -186,7 +163,7 @@ def _find_target(session: Session, container: str, path: str) -> Place:
     return Place(path, exists=True, is_directory=_is(status, GO_DIRECTORY))
 
 
-def _report(options: Options, content: _Counted, target: str) -> int:
+def _report(options: Options, content: PieceReader, target: str) -> int:
     if not options.switch("quiet") and sys.stdout.isatty():
         print(f"Successfully copied {render_size(content.size)} to {target}", file=sys.stderr)
     return 0

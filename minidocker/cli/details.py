@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minidocker.cli.command import Command
-from minidocker.cli.fields import list_at, map_at, maps_at, text_at, texts_at
+from minidocker.client.fields import list_at, map_at, maps_at, text_at, texts_at
 from minidocker.cli.table import render_table
 from minidocker.errors import NotFound
 

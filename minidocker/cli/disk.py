@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minidocker.cli.command import Command
 from minidocker.cli.containers import parse_filters
-from minidocker.cli.fields import maps_at, number_at, text_at, texts_at, value_at
+from minidocker.client.fields import maps_at, number_at, text_at, texts_at, value_at
 from minidocker.cli.flags import BOOL, LIST, Flag
 from minidocker.cli.prune import confirm
 from minidocker.cli.table import render_table

@@ -6,11 +6,11 @@ import time
 
 from minidocker.cli.command import Command
 from minidocker.cli.containers import parse_filters
-from minidocker.cli.fields import map_at, number_at, text_at
+from minidocker.client.fields import map_at, number_at, text_at
+from minidocker.client.progress import read_progress
 from minidocker.cli.flags import LIST, STRING, Flag
 from minidocker.cli.logs import parse_moment
 from minidocker.cli.output import compile_format
-from minidocker.cli.pull import read_progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

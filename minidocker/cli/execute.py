@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import sys
 
-from minidocker.cli.client import DaemonError
+from minidocker.client.transport import DaemonError
 from minidocker.cli.command import Command
-from minidocker.cli.fields import number_at, text_at
+from minidocker.client.fields import number_at, text_at
 from minidocker.cli.flags import BOOL, LIST, STRING, Flag, Kind, UsageError
 from minidocker.cli.run import start_failure_status
 from minidocker.cli.run_body import Surroundings, read_variables
@@ -18,7 +18,7 @@ from minidocker.cli.run_values import check_variable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from minidocker.cli.client import Client
+    from minidocker.client.transport import Transport
     from minidocker.cli.flags import Options
     from minidocker.cli.session import Session
     from minidocker.spec.record import Json
@@ -74,7 +74,7 @@ def _console_size() -> dict[str, Json]:
     return {"ConsoleSize": [rows, columns]} if rows else {}
 
 
-def _start(client: Client, options: Options, identity: str, *, attached: bool, interactive: bool, terminal: bool) -> int:
+def _start(client: Transport, options: Options, identity: str, *, attached: bool, interactive: bool, terminal: bool) -> int:
     if not attached:
         client.call("POST", f"/exec/{identity}/start", None, {"Detach": True, "Tty": terminal}).read()
         return 0

@@ -31,7 +31,7 @@ from minidocker.spec.record import Json, read_record, render_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from minidocker.cli.client import Client
+    from minidocker.client.transport import Transport
     from minidocker.cli.flags import Options
     from minidocker.cli.session import Session
 
@@ -45,7 +45,7 @@ UNKNOWN_COMMAND = ("(the image's command)",)
 EXAMPLE_DIRECTORY = f"/var/lib/minidocker/containers/{EXAMPLE_ID}"
 
 
-def explain_run(body: dict[str, Json], image: str, dry_run: bool, form: str, client: Client | None) -> None:
+def explain_run(body: dict[str, Json], image: str, dry_run: bool, form: str, client: Transport | None) -> None:
     """Print the plan for the create request *body*: to standard output for a dry run, else beside the container's output.
 
     Raises:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import time
 
-from minidocker.cli.client import DaemonError
+from minidocker.client.transport import DaemonError
 from minidocker.cli.command import Command
 from minidocker.cli.containers import SHORT_ID, parse_filters
-from minidocker.cli.fields import list_at, number_at, text_at, texts_at
+from minidocker.client.fields import list_at, number_at, text_at, texts_at
 from minidocker.cli.flags import BOOL, LIST, STRING, Flag
-from minidocker.cli.image_name import split_image_name
+from minidocker.client.image_name import split_image_name
 from minidocker.cli.table import render_list
 from minidocker.cli.units import render_age, render_size
 from minidocker.errors import InvalidParameter

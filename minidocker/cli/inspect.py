@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from minidocker.cli.client import DaemonError
+from minidocker.client.transport import DaemonError
 from minidocker.cli.command import Command
 from minidocker.cli.flags import BOOL, STRING, Flag
 from minidocker.cli.output import print_objects
@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from minidocker.cli.client import Client
+    from minidocker.client.transport import Transport
     from minidocker.cli.flags import Options
     from minidocker.cli.session import Session
     from minidocker.spec.record import Json
@@ -29,12 +29,12 @@ PATHS = {
 """Where each kind of object is asked for, in the order in which plain `inspect` tries them."""
 
 
-def _get(client: Client, kind: str, name: str, options: Options) -> Json:
+def _get(client: Transport, kind: str, name: str, options: Options) -> Json:
     size = kind == "container" and "size" in options.given and options.switch("size")
     return client.get(PATHS[kind].format(name), {"size": "1"} if size else None)
 
 
-def _find(client: Client, name: str, options: Options) -> Json:
+def _find(client: Transport, name: str, options: Options) -> Json:
     for kind in PATHS:
         try:
             return _get(client, kind, name, options)

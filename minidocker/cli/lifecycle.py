@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 
-from minidocker.cli.client import DaemonError
+from minidocker.client.transport import DaemonError
 from minidocker.cli.command import Command
-from minidocker.cli.fields import number_at, text_at
+from minidocker.client.fields import number_at, text_at
 from minidocker.cli.flags import BOOL, INT, STRING, Flag
 
 TYPE_CHECKING = False

@@ -6,8 +6,8 @@ import os
 import sys
 
 from minidocker.cli.command import Command
-from minidocker.cli.credentials import HUB_SERVER, Login, erase_login, find_login, store_login
-from minidocker.cli.fields import text_at
+from minidocker.client.credentials import HUB_SERVER, Login, erase_login, find_login, store_login
+from minidocker.client.fields import text_at
 from minidocker.cli.flags import BOOL, STRING, Flag
 from minidocker.errors import InvalidParameter
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from minidocker.cli.command import Command
-from minidocker.cli.fields import value_at
+from minidocker.client.fields import value_at
 from minidocker.cli.flags import BOOL, STRING, Flag
 from minidocker.cli.units import parse_duration_ns, parse_timestamp
 from minidocker.errors import InvalidParameter

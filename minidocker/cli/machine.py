@@ -136,10 +136,10 @@ def _explain_failure(directory: Path, *, ended: bool) -> str:
 
 def _answers(directory: Path, port: int) -> bool:
     """Whether the server in the machine answers a ping, with the right certificate."""
-    from minidocker.cli.client import Client
+    from minidocker.client.transport import Transport
     from minidocker.cli.machine_supervise import connect_to_machine
 
-    client = Client(lambda: connect_to_machine(directory, port))
+    client = Transport(lambda: connect_to_machine(directory, port))
     try:
         return client.call("GET", "/_ping").read() == b"OK"
     except (OSError, MinidockerError):

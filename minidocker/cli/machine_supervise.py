@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from minidocker.cli.client import Client
+from minidocker.client.transport import Transport
 from minidocker.errors import MinidockerError
 
 TYPE_CHECKING = False
@@ -74,7 +74,7 @@ def supervise(root: Path, name: str) -> int:
 
 def _follow_ports(directory: Path, record: MachineRecord) -> None:
     """Keep this host's ports what the machine's containers publish, for ever."""
-    client = Client(lambda: connect_to_machine(directory, record.port))
+    client = Transport(lambda: connect_to_machine(directory, record.port))
     opened: set[tuple[str, int]] = set()
     refused: set[tuple[str, int]] = set()
     while True:

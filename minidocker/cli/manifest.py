@@ -9,9 +9,9 @@ import json
 from contextlib import closing
 
 from minidocker.cli.command import Command
-from minidocker.cli.credentials import find_login, server_of
+from minidocker.client.credentials import find_login, server_of
 from minidocker.cli.flags import BOOL, Flag
-from minidocker.cli.image_name import split_image_name
+from minidocker.client.image_name import split_image_name
 from minidocker.errors import NotFound, PeerError
 
 TYPE_CHECKING = False

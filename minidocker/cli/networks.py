@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from minidocker.cli.client import DaemonError
+from minidocker.client.transport import DaemonError
 from minidocker.cli.command import Command
 from minidocker.cli.containers import SHORT_ID, parse_filters
-from minidocker.cli.fields import list_at, map_at, text_at, value_at
+from minidocker.client.fields import list_at, map_at, text_at, value_at
 from minidocker.cli.flags import BOOL, INT, LIST, MAP, STRING, Flag, Kind
 from minidocker.cli.lifecycle import for_each
 from minidocker.cli.run_networks import check_mac_address

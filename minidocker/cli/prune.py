@@ -6,7 +6,7 @@ import sys
 
 from minidocker.cli.command import Command
 from minidocker.cli.containers import parse_filters
-from minidocker.cli.fields import maps_at, number_at, text_at, texts_at
+from minidocker.client.fields import maps_at, number_at, text_at, texts_at
 from minidocker.cli.flags import BOOL, LIST, Flag
 from minidocker.cli.units import render_size
 

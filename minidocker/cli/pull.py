@@ -8,26 +8,26 @@ from __future__ import annotations
 import sys
 
 from minidocker.cli.command import Command
-from minidocker.cli.credentials import registry_auth
-from minidocker.cli.fields import number_at, text_at, value_at
+from minidocker.client.credentials import registry_auth
+from minidocker.client.fields import number_at, text_at, value_at
+from minidocker.client.progress import read_progress
 from minidocker.cli.flags import BOOL, STRING, Flag
-from minidocker.cli.image_name import split_image_name
-from minidocker.errors import PeerError
+from minidocker.client.image_name import split_image_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from typing import TextIO
 
-    from minidocker.cli.client import Client
+    from minidocker.client.transport import Transport
     from minidocker.cli.flags import Options
     from minidocker.cli.session import Session
     from minidocker.spec.record import Json
 
-__all__ = ["PULL", "full_name", "pull_image", "read_progress", "show_progress"]
+__all__ = ["PULL", "full_name", "pull_image", "show_progress"]
 
 
-def pull_image(client: Client, image: str, *, platform: str = "", quiet: bool = False, all_tags: bool = False, out: TextIO) -> None:
+def pull_image(client: Transport, image: str, *, platform: str = "", quiet: bool = False, all_tags: bool = False, out: TextIO) -> None:
     """Let the server download *image*, and show its progress on *out*.
 
     Raises:
@@ -45,27 +45,6 @@ def pull_image(client: Client, image: str, *, platform: str = "", quiet: bool = 
             pass
     else:
         show_progress(progress, out)
-
-
-def read_progress(lines: Iterable[bytes]) -> Iterator[Json]:
-    """Yield the objects of a progress stream, one per line.
-
-    Raises:
-        PeerError: the stream reports a failure, which comes after the status line.
-    """
-    import json
-
-    for line in lines:
-        if not line.strip():
-            continue
-        try:
-            event: Json = json.loads(line)
-        except ValueError as error:
-            raise PeerError(f"read progress: not JSON: `{line[:60]!r}`") from error
-        failure = text_at(event, "errorDetail", "message") or text_at(event, "error")
-        if failure:
-            raise PeerError(failure, hint=text_at(event, "hint"))
-        yield event
 
 
 def show_progress(events: Iterable[Json], out: TextIO) -> None:

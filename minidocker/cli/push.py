@@ -6,11 +6,12 @@ import sys
 
 from minidocker.cli.command import Command
 from minidocker.cli.containers import parse_filters
-from minidocker.cli.credentials import registry_auth
-from minidocker.cli.fields import list_at, number_at, text_at, value_at
+from minidocker.client.credentials import registry_auth
+from minidocker.client.fields import list_at, number_at, text_at, value_at
+from minidocker.client.progress import read_progress
 from minidocker.cli.flags import BOOL, INT, LIST, STRING, Flag
-from minidocker.cli.image_name import split_image_name
-from minidocker.cli.pull import full_name, read_progress, show_progress
+from minidocker.client.image_name import split_image_name
+from minidocker.cli.pull import full_name, show_progress
 from minidocker.cli.table import render_list
 from minidocker.errors import InvalidParameter
 

@@ -15,18 +15,18 @@ import os
 import sys
 from contextlib import suppress
 
-from minidocker.cli.client import DaemonError
+from minidocker.client.transport import DaemonError
 from minidocker.cli.command import Command
-from minidocker.cli.fields import number_at, text_at, texts_at
+from minidocker.client.fields import number_at, text_at, texts_at
 from minidocker.cli.flags import UsageError
-from minidocker.cli.image_name import name_with_tag, split_image_name
+from minidocker.client.image_name import name_with_tag, split_image_name
 from minidocker.cli.run_body import Surroundings, build_create_body
 from minidocker.cli.run_flags import CREATE_FLAGS, RUN_FLAGS
 from minidocker.errors import InvalidParameter, MinidockerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from minidocker.cli.client import Client, Response, Stream
+    from minidocker.client.transport import Response, Stream, Transport
     from minidocker.cli.flags import Options
     from minidocker.cli.session import Session
     from minidocker.spec.record import Json
@@ -142,7 +142,7 @@ def _explain(session: Session, options: Options, body: dict[str, Json]) -> bool:
     return dry_run
 
 
-def create_container(client: Client, options: Options, body: dict[str, Json]) -> str:
+def create_container(client: Transport, options: Options, body: dict[str, Json]) -> str:
     """Return the id of a new container; a missing image is downloaded first.
 
     Raises:
@@ -173,13 +173,13 @@ def create_container(client: Client, options: Options, body: dict[str, Json]) ->
     return container
 
 
-def _pull(client: Client, options: Options) -> None:
+def _pull(client: Transport, options: Options) -> None:
     from minidocker.cli.pull import pull_image
 
     pull_image(client, options.arguments[0], platform=options.text("platform"), quiet=options.switch("quiet"), out=sys.stderr)
 
 
-def _run(client: Client, options: Options, body: dict[str, Json]) -> int:
+def _run(client: Transport, options: Options, body: dict[str, Json]) -> int:
     container = create_container(client, options, body)
     if options.switch("detach"):
         client.call("POST", f"/containers/{container}/start").read()
@@ -191,7 +191,7 @@ def _run(client: Client, options: Options, body: dict[str, Json]) -> int:
         return _run_attached(client, options, body, container)
 
 
-def _run_attached(client: Client, options: Options, body: dict[str, Json], container: str) -> int:
+def _run_attached(client: Transport, options: Options, body: dict[str, Json], container: str) -> int:
     query: dict[str, str | list[str]] = {
         name.lower(): "1" for name in ("Stdin", "Stdout", "Stderr") if body.get(f"Attach{name}")
     }
@@ -211,7 +211,7 @@ def _run_attached(client: Client, options: Options, body: dict[str, Json], conta
     return _stay(client, options, body, container, stream, ended)
 
 
-def _stay(client: Client, options: Options, body: dict[str, Json], container: str, stream: Stream, ended: Response) -> int:
+def _stay(client: Transport, options: Options, body: dict[str, Json], container: str, stream: Stream, ended: Response) -> int:
     from minidocker.cli.signals import resize_terminal
     from minidocker.cli.stream import connect_streams
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from minidocker.cli.client import Client
+    from minidocker.client.transport import Transport
 
     Handler = Callable[[int, FrameType | None], object]
 
@@ -46,7 +46,7 @@ def _handlers(handlers: dict[int, Handler]) -> Iterator[None]:
 
 
 @contextmanager
-def forward_signals(client: Client, container: str, *, wanted: bool) -> Iterator[None]:
+def forward_signals(client: Transport, container: str, *, wanted: bool) -> Iterator[None]:
     """Send every signal that reaches this process to *container*, for the time of the block."""
     requests_to_end = 0
 
@@ -65,7 +65,7 @@ def forward_signals(client: Client, container: str, *, wanted: bool) -> Iterator
 
 
 @contextmanager
-def resize_terminal(client: Client, path: str, *, wanted: bool) -> Iterator[None]:
+def resize_terminal(client: Transport, path: str, *, wanted: bool) -> Iterator[None]:
     """Give the terminal behind *path* (`/containers/ID`) our terminal's size, now and whenever that changes."""
 
     def resize(number: int, frame: FrameType | None) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import sys
 
 from minidocker.cli.command import Command
-from minidocker.cli.fields import list_at, map_at, maps_at, number_at, text_at
+from minidocker.client.fields import list_at, map_at, maps_at, number_at, text_at
 from minidocker.cli.flags import BOOL, STRING, Flag
 from minidocker.cli.table import render_list
 from minidocker.cli.units import render_binary_size, render_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from minidocker.cli.client import Client
+    from minidocker.client.transport import Transport
     from minidocker.cli.flags import Options
     from minidocker.cli.session import Session
     from minidocker.cli.template import Value
@@ -78,7 +78,7 @@ def stats_row(name: str, look: Json, *, truncate: bool) -> dict[str, Value]:
 class _Board:
     """The last look at each container, in the order in which they were named or started."""
 
-    def __init__(self, client: Client, *, stream: bool) -> None:
+    def __init__(self, client: Transport, *, stream: bool) -> None:
         import threading
 
         self._client, self._stream = client, stream
@@ -137,7 +137,7 @@ class _Board:
             return [stats_row(name, look, truncate=truncate) for name, look in self._looks.items()]
 
 
-def _follow_events(client: Client, board: _Board, *, all: bool) -> None:
+def _follow_events(client: Transport, board: _Board, *, all: bool) -> None:
     """Put containers on the table as they start, and take them off as they end."""
     import json
 

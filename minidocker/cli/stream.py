@@ -3,10 +3,6 @@
 Acts. The main thread copies output, because signal handlers run there; a second thread copies input. Two threads and
 not one poll loop: a container that writes while we write to it must never find both sides waiting, and standard input
 may be a file, a console or a pipe, which no single poll covers on all systems.
-
-Output of a container without a terminal comes in frames (Docker Engine API, "Stream format"):
-
-    byte 0: 1 stdout, 2 stderr, 3 an error of the server · bytes 1-3: 0 · bytes 4-7: length, big-endian · payload
 """
 
 from __future__ import annotations
@@ -14,43 +10,18 @@ from __future__ import annotations
 import os
 import sys
 
-from minidocker.cli.client import CHUNK_BYTES
 from minidocker.cli.terminal import DetachFilter, parse_detach_keys, raw_terminal
-from minidocker.errors import InvalidParameter, PeerError
+from minidocker.client.frames import split_frames
+from minidocker.client.transport import CHUNK_BYTES
+from minidocker.errors import InvalidParameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from minidocker.cli.client import Stream
+    from minidocker.client.transport import Stream
 
-__all__ = ["connect_streams", "copy_output", "split_frames"]
-
-HEADER_BYTES = 8
-SERVER_ERROR = 3
-
-
-def split_frames(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield (stream, payload) for the frames in *pieces*; a long frame comes in parts, as they arrive.
-
-    Raises:
-        PeerError: the server reports an error of its own in the stream.
-    """
-    header, stream, missing = b"", 0, 0
-    for piece in pieces:
-        rest = memoryview(piece)
-        while rest:
-            if missing:
-                payload, rest = rest[:missing], rest[missing:]
-                missing -= len(payload)
-                if stream == SERVER_ERROR:
-                    raise PeerError(f"error from daemon in stream: {bytes(payload).decode(errors='replace')}")
-                yield stream, bytes(payload)
-                continue
-            taken = min(HEADER_BYTES - len(header), len(rest))
-            header, rest = header + bytes(rest[:taken]), rest[taken:]
-            if len(header) == HEADER_BYTES:
-                stream, missing, header = header[0], int.from_bytes(header[4:], "big"), b""
+__all__ = ["connect_streams", "copy_output"]
 
 
 def copy_output(pieces: Iterable[bytes], *, framed: bool) -> None:

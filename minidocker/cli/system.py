@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from minidocker import API_VERSION, VERSION
-from minidocker.cli.client import DaemonError, ServerUnreachable
+from minidocker.client.transport import DaemonError, ServerUnreachable
 from minidocker.cli.command import Command
-from minidocker.cli.fields import list_at, map_at, maps_at, number_at, text_at, texts_at, value_at
+from minidocker.client.fields import list_at, map_at, maps_at, number_at, text_at, texts_at, value_at
 from minidocker.cli.flags import STRING, Flag
 from minidocker.cli.output import compile_format
 

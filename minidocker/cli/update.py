@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from minidocker.cli.command import Command
-from minidocker.cli.fields import texts_at
+from minidocker.client.fields import texts_at
 from minidocker.cli.flags import UsageError
 from minidocker.cli.lifecycle import for_each
 from minidocker.cli.run_flags import CREATE_FLAGS

@@ -21,7 +21,7 @@ COMMON = ("run", "exec", "ps", "pull", "images", "version", "info")
 
 GLOBAL_FLAGS = (
     Flag("config", STRING, "Directory of the client's configuration"),
-    Flag("context", STRING, "Accepted for scripts that pass it; only `default` exists", short="c"),
+    Flag("context", STRING, "Name of the context whose server to connect to (overrides DOCKER_HOST)", short="c"),
     Flag("debug", BOOL, "Enable debug mode", short="D"),
     Flag("host", LIST, "Socket of the server to connect to", short="H"),
     Flag("log-level", STRING, "Set the logging level", short="l", default="info"),

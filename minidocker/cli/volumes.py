@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minidocker.cli.command import Command
 from minidocker.cli.containers import parse_filters
-from minidocker.cli.fields import map_at, maps_at, text_at
+from minidocker.client.fields import map_at, maps_at, text_at
 from minidocker.cli.flags import BOOL, LIST, MAP, STRING, Flag, Kind
 from minidocker.cli.lifecycle import for_each
 from minidocker.cli.run_values import check_label

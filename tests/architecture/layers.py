@@ -19,7 +19,8 @@ LEVELS: dict[str, frozenset[str]] = {
     "engine": frozenset({"errors", "ids", "spec", "codec", "kernel", *CONCEPTS}),
     "oci": frozenset({"errors", "ids", "spec", "codec", "kernel", "container", "cgroup"}),
     "api": frozenset({"fingerprint", "errors", "ids", "spec", "codec", "kernel", "engine", *CONCEPTS}),
-    "cli": frozenset({"errors", "ids", "spec", "codec", "kernel", "fingerprint"}),
+    "client": frozenset({"errors", "spec", "codec"}),
+    "cli": frozenset({"errors", "ids", "spec", "codec", "kernel", "fingerprint", "client"}),
     "tls": frozenset({"errors"}),
     "machine": frozenset({"errors", "ids", "spec", "codec", "kernel", "image", "builtin"}),
     "__main__": frozenset({"cli"}),
@@ -41,14 +42,14 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("cli.registry", "api"): "the same executable is a registry; imported when it becomes one",
     ("cli.registry", "registry"): "garbage collection works on the registry's files, without a server",
     ("cli.autostart", "engine"): "where a server started in the background puts its log; a pure table",
-    ("cli.session", "engine"): "the default socket; a pure table",
+    ("client.endpoint", "engine"): "the default socket; a pure table",
     ("cli.machine", "machine"): "machines run beside the server, not in it",
     ("cli.machine", "tls"): "each gets certificates of its own",
     ("cli.machine_supervise", "machine"): "as above",
     ("cli.certificates", "tls"): "certificates are made without a server",
     ("cli.build_output", "build"): "what `-o` means; a pure table",
     ("cli.build_check", "dockerfile"): "`build --check` needs no server; the language is pure",
-    ("cli.build_context", "dockerfile"): "the client leaves out what `.dockerignore` says; the language is pure",
+    ("client.build_context", "dockerfile"): "the client leaves out what `.dockerignore` says; the language is pure",
     ("cli.explain", "container"): "`run --dry-run` plans without a server; planning is pure",
     ("cli.explain", "cgroup"): "as above",
     ("cli.explain", "engine"): "as above: the endpoint's steps are pure",
@@ -60,7 +61,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 PURE_PACKAGES = (
     "tls/der.py", "tls/ed25519.py", "tls/x509.py", "machine/cpio.py", "machine/kernel_image.py", "machine/modules.py", "machine/settings.py",
     "build/request.py", "build/stages.py", "build/state.py", "build/key.py", "build/mode.py", "build/progress.py",
-    "codec/", "spec/", "errors.py", "ids.py", "reference/", "dockerfile/", "cgroup/limits.py", "cgroup/usage.py", "container/health.py", "oci/plan.py", "oci/example.py", "container/mounts.py", "container/plan.py", "container/record.py",
+    "client/fields.py", "client/frames.py", "client/progress.py", "codec/", "spec/", "errors.py", "ids.py", "reference/", "dockerfile/", "cgroup/limits.py", "cgroup/usage.py", "container/health.py", "oci/plan.py", "oci/example.py", "container/mounts.py", "container/plan.py", "container/record.py",
     "container/capabilities.py", "container/seccomp.py", "image/layer.py", "container/seccomp_profile.py", "container/user.py", "container/names.py",
     "kernel/steps.py", "kernel/flags.py", "kernel/explain.py", "kernel/shell.py", "registry/names.py", "registry/documents.py", "registry/protocol.py",
     "registry/endpoints.py", "registry/challenge.py", "registry/htpasswd.py", "registry/bcrypt.py", "network/bridge.py", "network/ipam.py", "network/iptables.py",
@@ -76,7 +77,7 @@ IMPURE_MODULES = frozenset(
 
 BANS: dict[str, tuple[frozenset[str], str]] = {
     "ctypes": (frozenset({"kernel"}), "one door to the kernel"),
-    "subprocess": (frozenset({"oci.hooks", "machine.boot", "machine.init", "machine.packages", "cli.autostart", "cli.credentials", "engine.build_fetch"}), "no helper programs; the client starts the server and asks credential helpers, a git context git, a machine needs QEMU and apt, and its first process a second one"),
+    "subprocess": (frozenset({"oci.hooks", "machine.boot", "machine.init", "machine.packages", "cli.autostart", "client.credentials", "engine.build_fetch"}), "no helper programs; the client starts the server and asks credential helpers, a git context git, a machine needs QEMU and apt, and its first process a second one"),
 }
 """Module → who may import it, and why nobody else."""
 
@@ -84,7 +85,7 @@ WORLD_CALLS: dict[str, tuple[frozenset[str], str]] = {
     "print": (frozenset({"cli", "machine.init", "api.daemon", "api.registry", "__main__"}), "only the client, the server's own log lines and the console of a machine speak to people"),
     "sys.exit": (frozenset({"cli", "__main__"}), "a library raises"),
     "sys.argv": (frozenset({"cli", "__main__"}), "a library takes arguments"),
-    "os.environ": (frozenset({"cli", "__main__"}), "a library takes arguments"),
+    "os.environ": (frozenset({"cli", "client.docker", "__main__"}), "a library takes arguments; a client of Docker's is set up by the environment"),
     "os._exit": (frozenset({"kernel.process"}), "one way out of a forked child"),
 }
 """Name → where it may be used, and why."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from minidocker.cli.fields import maps_at
-from minidocker.cli.session import Session
+from minidocker.client.fields import maps_at
+from minidocker.client import Client
 
 if TYPE_CHECKING:
     from tests.linux.conftest import Server
@@ -39,10 +38,8 @@ def do(server: Server, *arguments: str) -> str:
 
 def read_usage(server: Server, kind: str) -> list[Any]:
     """Return what `GET /system/df` lists under *kind*, as docker-py's `df()` reads it."""
-    session = Session()
-    session.address, session.explicit = server.host, True
-    with closing(session.client()) as client:
-        return [*maps_at(client.get("/system/df"), kind)]
+    with Client(server.host) as docker:
+        return [*maps_at(docker.disk_usage(), kind)]
 
 
 def count_layers(server: Server, image: str) -> int:

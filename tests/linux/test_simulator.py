@@ -26,7 +26,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minidocker.cli.client import Client
+from minidocker.client.transport import Transport
 from minidocker.cli.flags import parse_flags
 from minidocker.cli.run_body import Surroundings, build_create_body
 from minidocker.cli.run_flags import CREATE_FLAGS
@@ -107,7 +107,7 @@ class Machine:
     def __init__(self, server: Server, directory: Path) -> None:
         """Begin with an empty directory whose file can be bound."""
         self.server, self.directory = server, directory
-        self.client = Client(self._connect)
+        self.client = Transport(self._connect)
         (directory / "file").write_text("")
 
     def _connect(self) -> socket.socket:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from minidocker.cli.copy import Place, plan_copy, split_container_path
-from minidocker.cli.local_files import pack, unpack
+from minidocker.client.local_files import pack, unpack
 from minidocker.codec.tar import END_OF_ARCHIVE, Kind, TarEntry, TarReader, render_header, render_padding
 from minidocker.errors import InvalidParameter, MinidockerError
 

@@ -1,48 +1,21 @@
-"""Where the server is, and the HTTP that is spoken with it."""
+"""Which server a run of the program means, and what it prints of its answers."""
 
 from __future__ import annotations
 
 import io
-import socket
-import threading
-from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from minidocker.cli.autostart import why_not_here
-from minidocker.cli.client import Client, DaemonError, render_target
 from minidocker.cli.events import render_event
-from minidocker.cli.image_name import name_with_tag, split_image_name
+from minidocker.client.image_name import name_with_tag, split_image_name
 from minidocker.cli.logs import parse_moment
-from minidocker.cli.pull import read_progress, show_progress
-from minidocker.cli.session import Session, parse_address
+from minidocker.cli.pull import show_progress
+from minidocker.cli.session import Session
+from minidocker.client.progress import read_progress
 from minidocker.engine.places import default_data_root, default_pidfile, default_socket
-from minidocker.errors import InvalidParameter, PeerError
+from minidocker.errors import InvalidParameter
 from minidocker.reference.reference import InvalidReference, parse_reference
-
-ADDRESSES = [
-    ("unix:///run/x.sock", ("unix", "/run/x.sock", 0)),
-    ("tcp://127.0.0.1:2375", ("tcp", "127.0.0.1", 2375)),
-    ("tcp://[::1]:2376", ("tcp", "::1", 2376)),
-    ("tcp://host", ("tcp", "host", 2375)),
-    ("host:1234", ("tcp", "host", 1234)),
-]
-
-
-@pytest.mark.parametrize(("text", "address"), ADDRESSES, ids=[text for text, _ in ADDRESSES])
-def test_address_is_read(text: str, address: tuple[str, str, int]) -> None:
-    """The forms of `DOCKER_HOST`."""
-    assert parse_address(text) == address
-
-
-@pytest.mark.parametrize("text", ["ssh://host", "fd://", "tcp://host:x", "tcp://host:99999"])
-def test_unknown_address_is_refused(text: str) -> None:
-    """Said at once, with what can be used instead."""
-    with pytest.raises(InvalidParameter, match="unable to parse docker host"):
-        parse_address(text)
-
 
 @pytest.mark.parametrize(
     ("environ", "address", "explicit"),
@@ -76,75 +49,6 @@ def test_server_is_started_only_where_it_can_run(platform: str, uid: int, word: 
     """The reason comes before the attempt."""
     refusal = why_not_here(platform, uid)
     assert (refusal is None) if word is None else (refusal is not None and word in refusal.message)
-
-
-def test_target_escapes_names_and_values() -> None:
-    """A name cannot smuggle a query, a value cannot smuggle a key."""
-    assert render_target("/images/a/b:1/json", {"x": "a&b=c d", "names": ["1", "2"]}) == "/images/a/b:1/json?x=a%26b%3Dc%20d&names=1&names=2"
-    assert render_target("/containers/a?b#c\r\n/json") == "/containers/a%3Fb%23c%0D%0A/json"
-
-
-def answering(wire: bytes) -> tuple[Client, Callable[[], bytes]]:
-    """Return a client whose server sends *wire* whatever it is asked, and what it was asked."""
-    ours, theirs = socket.socketpair()
-    asked: list[bytes] = []
-
-    def serve() -> None:
-        with theirs:
-            asked.append(theirs.recv(65536))
-            theirs.sendall(wire)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-
-    client = Client(lambda: ours)
-
-    def finish() -> bytes:
-        thread.join()
-        client.close()
-        ours.close()
-        return asked[0]
-
-    return client, finish
-
-
-@given(pieces=st.lists(st.binary(min_size=1, max_size=30), max_size=5))
-def test_chunked_body_is_put_together(pieces: list[bytes]) -> None:
-    """Streams come in chunks; their borders mean nothing."""
-    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
-    client, finish = answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
-    response = client.open("GET", "/x")
-    body = response.read()
-    response.close()
-    finish()
-    assert body == b"".join(pieces)
-
-
-def test_refusal_has_the_servers_words() -> None:
-    """The message is in the JSON; the status decides what the caller makes of it."""
-    client, finish = answering(b'HTTP/1.1 404 Not Found\r\nContent-Length: 34\r\n\r\n{"message":"No such container: x"}')
-    with pytest.raises(DaemonError) as caught:
-        client.get("/containers/x/json")
-    assert b"GET /containers/x/json HTTP/1.1\r\n" in finish()
-    assert (caught.value.message, caught.value.http_status) == ("Error response from daemon: No such container: x", 404)
-
-
-def test_answer_that_is_not_http_is_said() -> None:
-    """Somebody else listens at that address."""
-    client, finish = answering(b"SSH-2.0-OpenSSH_9.2\r\n")
-    with pytest.raises(PeerError, match="not HTTP"):
-        client.get("/version")
-    finish()
-
-
-def test_bytes_behind_the_header_of_a_stream_are_not_lost() -> None:
-    """A fast container writes before the client has read the header."""
-    client, finish = answering(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nhello")
-    stream = client.hijack("/containers/x/attach", {"stream": "1"})
-    assert stream.receive() == b"hello"
-    assert stream.receive() == b""
-    stream.close()
-    assert b"Upgrade: tcp\r\n" in finish()
 
 
 IMAGES = [
@@ -200,12 +104,6 @@ def test_progress_is_one_line_per_change_without_a_terminal() -> None:
     out = io.StringIO()
     show_progress(read_progress(lines), out)
     assert out.getvalue() == "a: Pulling\nDone\n"
-
-
-def test_failure_in_the_progress_is_raised() -> None:
-    """The status line said 200 long before."""
-    with pytest.raises(PeerError, match="disk full"):
-        list(read_progress([b'{"errorDetail":{"message":"disk full"},"error":"disk full"}']))
 
 
 def test_event_is_a_line_with_sorted_attributes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidocker.cli.run import start_failure_status
-from minidocker.cli.stream import split_frames
+from minidocker.client.frames import split_frames
 from minidocker.cli.terminal import DetachFilter, parse_detach_keys
 from minidocker.errors import PeerError
 

@@ -14,12 +14,14 @@ from minidocker.errors import MinidockerError, PeerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from io import BufferedReader
 
     from minidocker.spec.record import Json
 
-__all__ = ["Client", "DaemonError", "Response", "ServerUnreachable", "Stream", "render_target"]
+    Filters = Mapping[str, str | Sequence[str]]
+
+__all__ = ["DaemonError", "Response", "ServerUnreachable", "Stream", "Transport", "render_filters", "render_target"]
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_BYTES = _UNRESERVED | frozenset(b"/:@,+=")
@@ -53,6 +55,13 @@ def render_target(path: str, query: Mapping[str, str | list[str]] | None = None)
         for value in ([values] if isinstance(values, str) else values)
     ]
     return _quote(path, _PATH_BYTES) + ("?" + "&".join(pairs) if pairs else "")
+
+
+def render_filters(filters: Filters | None) -> dict[str, str | list[str]]:
+    """Return *filters* as a query: names, each with a text or several of which one must fit."""
+    if not filters:
+        return {}
+    return {"filters": _render_json({name: [texts] if isinstance(texts, str) else [*texts] for name, texts in filters.items()}).decode()}
 
 
 class Stream:
@@ -118,30 +127,38 @@ class Response:
         self._keeps = (self._chunked or self._remaining is not None) and self.headers.get("connection", "").lower() != "close"
 
     def iterate(self) -> Iterator[bytes]:
-        """Yield the body as it arrives."""
+        """Yield the body as it arrives; whoever stops early has dropped the connection."""
+        whole = False
+        try:
+            yield from self._chunks() if self._chunked else self._pieces()
+            whole = True
+        finally:
+            self._connection.busy = False
+            if not (whole and self._keeps and self._connection.shared):
+                self._connection.close()
+
+    def _chunks(self) -> Iterator[bytes]:
         reader = self._connection.reader
-        if self._chunked:
-            while size := int(reader.readline(CHUNK_BYTES).partition(b";")[0].strip() or b"0", 16):
-                while size:
-                    piece = reader.read1(min(size, CHUNK_BYTES))
-                    if not piece:
-                        raise PeerError("read the server's answer: it ended in the middle of a chunk")
-                    size -= len(piece)
-                    yield piece
-                reader.readline(CHUNK_BYTES)
-            while reader.readline(CHUNK_BYTES).strip():
-                pass
-        else:
-            while self._remaining != 0:
-                piece = reader.read1(CHUNK_BYTES if self._remaining is None else min(self._remaining, CHUNK_BYTES))
+        while size := int(reader.readline(CHUNK_BYTES).partition(b";")[0].strip() or b"0", 16):
+            while size:
+                piece = reader.read1(min(size, CHUNK_BYTES))
                 if not piece:
-                    break
-                if self._remaining is not None:
-                    self._remaining -= len(piece)
+                    raise PeerError("read the server's answer: it ended in the middle of a chunk")
+                size -= len(piece)
                 yield piece
-        self._connection.busy = False
-        if not (self._keeps and self._connection.shared):
-            self._connection.close()
+            reader.readline(CHUNK_BYTES)
+        while reader.readline(CHUNK_BYTES).strip():
+            pass
+
+    def _pieces(self) -> Iterator[bytes]:
+        reader = self._connection.reader
+        while self._remaining != 0:
+            piece = reader.read1(CHUNK_BYTES if self._remaining is None else min(self._remaining, CHUNK_BYTES))
+            if not piece:
+                break
+            if self._remaining is not None:
+                self._remaining -= len(piece)
+            yield piece
 
     def read(self) -> bytes:
         """Return the whole body."""
@@ -205,7 +222,7 @@ class _Connection:
             self.socket.close()
 
 
-class Client:
+class Transport:
     """Requests to one server. Short ones share a connection; each stream has its own."""
 
     def __init__(self, connect: Callable[[], socket.socket], *, api_version: str = "") -> None:

@@ -14,12 +14,37 @@ from minidocker.errors import HostError, InvalidParameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["pack", "unpack"]
+__all__ = ["PieceReader", "pack", "unpack"]
 
 CHUNK_BYTES = 1 << 18
 _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK, stat.S_IFIFO: Kind.FIFO}
+
+
+class PieceReader:
+    """Pieces as a source that is read, and how many bytes they were."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        """Read what *pieces* give."""
+        self._pieces, self._rest, self.size = iter(pieces), b"", 0
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to *size* bytes."""
+        if not self._rest:
+            self._rest = next(self, b"")
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Give what is left, as it comes."""
+        return self
+
+    def __next__(self) -> bytes:
+        """Return the next piece."""
+        piece = next(self._pieces)
+        self.size += len(piece)
+        return piece
 
 
 def pack(path: str, name: str) -> Iterator[bytes]:

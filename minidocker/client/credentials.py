@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 
-from minidocker.cli.fields import map_at, text_at
+from minidocker.client.contexts import read_config, write_config
+from minidocker.client.fields import map_at, text_at
 from minidocker.errors import HostError, InvalidParameter
 
 TYPE_CHECKING = False
@@ -53,43 +54,6 @@ def server_of(image: str) -> str:
     return HUB_SERVER if not is_host or host in ("docker.io", "index.docker.io") else host
 
 
-def _config_path(directory: str) -> str:
-    return os.path.join(directory or os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker"), "config.json")
-
-
-def _read_config(directory: str) -> dict[str, Json]:
-    path = _config_path(directory)
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise HostError(f"read `{path}`: {(error.strerror or '').lower()}") from error
-    import json
-
-    try:
-        document: Json = json.loads(content) if content.strip() else {}
-    except ValueError as error:
-        raise InvalidParameter(f"read `{path}`: it is not JSON: {error}") from error
-    return document if isinstance(document, dict) else {}
-
-
-def _write_config(directory: str, document: dict[str, Json]) -> None:
-    """Replace the file; only its owner may read it."""
-    import json
-
-    path = _config_path(directory)
-    temporary = f"{path}.{os.getpid()}.new"
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(document, file, indent="\t")
-        os.replace(temporary, os.path.realpath(path))  # the file may be a link into somebody's collection of settings
-    except OSError as error:
-        raise HostError(f"write `{path}`: {(error.strerror or '').lower()}") from error
-
-
 def _helper_for(config: dict[str, Json], server: str) -> str:
     return text_at(config, "credHelpers", server) or text_at(config, "credHelpers", _host(server)) or text_at(config, "credsStore")
 
@@ -129,7 +93,7 @@ def find_login(directory: str, server: str) -> Login | None:
     Raises:
         HostError: a helper fails.
     """
-    config = _read_config(directory)
+    config = read_config(directory)
     helper = _helper_for(config, server)
     if helper:
         import json
@@ -167,19 +131,19 @@ def store_login(directory: str, server: str, login: Login) -> str:
     import base64
     import json
 
-    config = _read_config(directory)
+    config = read_config(directory)
     entries = map_at(config, "auths")
     helper = _helper_for(config, server)
     if helper:
         secret = {"ServerURL": server, "Username": _TOKEN_USER if login.identity_token else login.username, "Secret": login.identity_token or login.password}
         _run_helper(helper, "store", json.dumps(secret))
-        _write_config(directory, {**config, "auths": {**entries, server: {}}})
+        write_config(directory, {**config, "auths": {**entries, server: {}}})
         return ""
     entry: dict[str, Json] = {"auth": base64.b64encode(f"{login.username}:{login.password}".encode()).decode()}
     if login.identity_token:
         entry = {"auth": base64.b64encode(f"{login.username}:".encode()).decode(), "identitytoken": login.identity_token}
-    _write_config(directory, {**config, "auths": {**entries, server: entry}})
-    return _config_path(directory)
+    write_config(directory, {**config, "auths": {**entries, server: entry}})
+    return os.path.join(directory, "config.json")
 
 
 def erase_login(directory: str, server: str) -> bool:
@@ -188,7 +152,7 @@ def erase_login(directory: str, server: str) -> bool:
     Raises:
         HostError: a helper fails, or the file cannot be written.
     """
-    config = _read_config(directory)
+    config = read_config(directory)
     entries = map_at(config, "auths")
     doomed = [known for known in entries if known == server or _host(known) == _host(server)]
     helper = _helper_for(config, server)
@@ -196,7 +160,7 @@ def erase_login(directory: str, server: str) -> bool:
         _run_helper(helper, "erase", server)
     if doomed:
         left = {known: entry for known, entry in entries.items() if known not in doomed}
-        _write_config(directory, {**config, "auths": left} if left else {key: value for key, value in config.items() if key != "auths"})
+        write_config(directory, {**config, "auths": left} if left else {key: value for key, value in config.items() if key != "auths"})
     return bool(doomed)
 
 
