@@ -7,12 +7,13 @@ the calls of the targets were counted: a submission cannot pass by making tests 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from chapters.manifest import CHECKOUT, Exercise
 from chapters.plugin import Bench, TestResult
+from chapters.sandbox import Sandbox
 from chapters.variant import Variant
 
 __all__ = ["JudgeError", "Report", "find_misconception", "run_variants"]
@@ -59,8 +60,10 @@ class Report:
         return shares
 
 
-def run_variants(variants: list[Variant], *, cache: Path | None = None, confined: bool = False) -> list[Report]:
-    """Run the tests of each variant's exercise against it, all in one go of pytest.
+def run_variants(
+    variants: list[Variant], *, cache: Path | None = None, confined: bool = False, sandbox: Callable[..., Sandbox] = Sandbox
+) -> list[Report]:
+    """Run the tests of each variant's exercise against it, all in one go of pytest; *sandbox* makes the workers.
 
     Raises:
         JudgeError: a test file is damaged.
@@ -69,7 +72,7 @@ def run_variants(variants: list[Variant], *, cache: Path | None = None, confined
 
     if not variants:  # pytest without paths would look for tests everywhere
         return []
-    bench = Bench(variants, cache=cache, confined=confined)
+    bench = Bench(variants, cache=cache, confined=confined, sandbox=sandbox)
     paths = dict.fromkeys(str(variant.exercise.test_path) for variant in variants)
     options = ["-c", os.devnull, f"--rootdir={CHECKOUT}", "--noconftest", "--import-mode=importlib", "-p", "no:terminal", "-p", "no:cacheprovider"]
     kept = {name: os.environ.pop(name, None) for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}

@@ -65,8 +65,14 @@ class Learner:
 class Bench:
     """The plugin: which variants there are, the worker of the one that is being tested, and the results."""
 
-    def __init__(self, variants: list[Variant], *, cache: Path | None = None, confined: bool = False) -> None:
-        """Test every one of *variants*; *cache* may hold compiled modules between workers; *confined* puts each worker in a container."""
+    def __init__(
+        self, variants: list[Variant], *, cache: Path | None = None, confined: bool = False, sandbox: Callable[..., Sandbox] = Sandbox
+    ) -> None:
+        """Test every one of *variants*; *cache* may hold compiled modules between workers; *confined* puts each worker in a container.
+
+        *sandbox* makes a worker; the book's pages have one that is no process.
+        """
+        self._make_sandbox = sandbox
         self._confined = confined
         self._variants = variants
         self._by_path = {variant.exercise.test_path: variant.exercise for variant in variants}
@@ -125,7 +131,7 @@ class Bench:
         if not self._sandbox:
             exercise = variant.exercise
             try:
-                self._sandbox = Sandbox(
+                self._sandbox = self._make_sandbox(
                     variant.files, exercise.targets, limit_s=exercise.limit_s, namespaces=exercise.tier > 0, cache=self._cache,
                     confined=self._confined,
                 )  # fmt: skip

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 project = "minidocker"
 author = "the minidocker authors"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "docs.web.extension"]
 root_doc = "docs/index"
 include_patterns = ["docs/**", "chapters/**"]
 exclude_patterns = ["**/__pycache__"]
@@ -28,6 +28,8 @@ source_suffix = {".md": "markdown"}
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 html_theme = "furo"
+html_static_path = ["web/static"]
+html_favicon = "web/static/icon.svg"
 html_title = "minidocker"
 highlight_language = "text"
 
@@ -77,6 +79,7 @@ def _first_line(kind: type) -> str:
 def _render_exercises(chapter: str) -> str:
     """Return the exercises of a chapter: what one writes, how to begin, what one learns."""
     from chapters.manifest import read_exercises
+    from docs.web.extension import render_exercise_box
 
     parts = []
     for exercise in read_exercises().values():
@@ -87,6 +90,7 @@ def _render_exercises(chapter: str) -> str:
             parts += [f"### `{exercise.id}`: {exercise.title}\n", f"{facts}. You {verb} {targets}:\n"]
             parts += [f"- {objective};" for objective in exercise.objectives]
             parts += ["", f"Begin with `python3 -m chapters start {exercise.id}`.\n"]
+            parts += [f"```{{raw}} html\n{box}\n```\n"] if (box := render_exercise_box(exercise)) else []
     return "\n".join(parts)
 
 
@@ -117,6 +121,20 @@ _GENERATORS: dict[str, Callable[[], str]] = {
 }
 
 
+def _write_reference(_app: Sphinx) -> None:
+    """Write the pages about the code, which belong to nobody's checkout."""
+    from docs.web.reference import render_index, render_package
+
+    source, place = Path(__file__).resolve().parents[1] / "minidocker", Path(__file__).resolve().parent / "reference"
+    place.mkdir(exist_ok=True)
+    packages = {f"minidocker.{path.parent.name}" if path.parent != source else "minidocker": path.parent for path in source.rglob("__init__.py")}
+    pages = {name: render_package(name, directory) for name, directory in packages.items()} | {"index": render_index(sorted(packages))}
+    for name, text in pages.items():
+        path = place / f"{name}.md"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:  # Sphinx reads again what is newer
+            path.write_text(text, encoding="utf-8")
+
+
 def _fill_in(_app: Sphinx, docname: str, source: list[str]) -> None:
     for name, render in (("exercises", _render_exercises), ("questions", _render_questions)):
         marker = f"% generated: {name}\n"
@@ -130,5 +148,6 @@ def _fill_in(_app: Sphinx, docname: str, source: list[str]) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the generators."""
+    app.connect("builder-inited", _write_reference)
     app.connect("source-read", _fill_in)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

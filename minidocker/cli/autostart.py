@@ -108,4 +108,4 @@ def _last_line(log_path: Path) -> str:
 
 
 def _user_id() -> int:
-    return os.geteuid() if sys.platform != "win32" else 1
+    return os.geteuid() if hasattr(os, "geteuid") else 1  # Windows and browsers have no users of this kind

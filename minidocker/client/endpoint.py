@@ -8,7 +8,6 @@ own; all others take them from the `--tls…` flags, `DOCKER_CERT_PATH` or the d
 from __future__ import annotations
 
 import os
-import sys
 
 from minidocker.client.contexts import DEFAULT, current_context, read_context, tls_directory
 from minidocker.engine.places import default_socket
@@ -89,4 +88,4 @@ def find_endpoint(
 
 
 def _user_id() -> int:
-    return os.geteuid() if sys.platform != "win32" else 1
+    return os.geteuid() if hasattr(os, "geteuid") else 1  # Windows and browsers have no users of this kind

@@ -8,7 +8,7 @@ import pytest
 
 from minidocker.container.record import ContainerRecord, NetworkEndpoint, PublishedPort
 from minidocker.engine.endpoint import EXAMPLE_ENDPOINT
-from minidocker.engine.network_trace import Model, add_container, render_trace
+from minidocker.engine.packet_model import Model, add_container, render_trace
 from minidocker.errors import InvalidParameter
 from minidocker.network.bridge import Bridge
 from minidocker.network.rules import Forward, plan_table
