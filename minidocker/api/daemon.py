@@ -24,8 +24,10 @@ from minidocker.api.application import make_application
 from minidocker.api.listener import Listener, open_listener
 from minidocker.api.response import COMMON_HEADERS
 from minidocker.api.server import Server
+from minidocker.codec.idmap import IDENTITY
 from minidocker.engine.engine import Engine, EngineConfig, open_engine
 from minidocker.engine.recover import recover, remove_empty_groups
+from minidocker.engine.remap import find_id_map, make_remapped_root
 from minidocker.errors import Conflict, HostError, InvalidParameter
 from minidocker.fingerprint import source_fingerprint
 from minidocker.registry.endpoints import HUB_DOMAIN, RegistryConfig, plan_endpoints
@@ -52,11 +54,13 @@ def run_daemon(options: DaemonOptions) -> int:
     lock = _lock_data_root(data_root)
     registries = RegistryConfig(mirrors=options.registry_mirrors, insecure=options.insecure_registries)
     plan_endpoints(HUB_DOMAIN, registries)  # a mirror whose address is wrong is said now, not with the first pull
+    ids = find_id_map(options.userns_remap) if options.userns_remap else IDENTITY
     engine = open_engine(
         EngineConfig(
-            data_root=data_root, exec_root=exec_root, driver=options.storage_driver, registries=registries, networks=options.networks
+            data_root=data_root if ids is IDENTITY else make_remapped_root(data_root, ids), exec_root=exec_root,
+            driver=options.storage_driver, registries=registries, networks=options.networks, ids=ids, remaps=ids is not IDENTITY,
         )
-    )
+    )  # fmt: skip
     engine.launcher.start()
     listeners = _open_listeners(options)
     recover(engine)

@@ -36,6 +36,8 @@ class Treatment:
 
     owner: tuple[int, int] | None = None
     """uid and gid; None: as they are."""
+    root: tuple[int, int] = (0, 0)
+    """Who new directories belong to without an *owner*."""
     change_mode: Callable[[int, bool], int] = lambda mode, _is_directory: mode
     excluded: Callable[[tuple[str, ...]], bool] | None = None
     """Of a path below what is copied; of a file, its name."""
@@ -175,7 +177,7 @@ class LayerWriter:
         stack.callback(os.close, fd)
         if existing is None:
             os.fchmod(fd, 0o755)
-            os.fchown(fd, *(self._treatment.owner or (0, 0)))
+            os.fchown(fd, *(self._treatment.owner or self._treatment.root))
             if self._treatment.epoch is not None:
                 stack.callback(os.utime, fd, (self._treatment.epoch, self._treatment.epoch))
         elif existing.fds[0] != parent.fd:

@@ -122,4 +122,5 @@ def treat_files(job: Job, instruction: Copy | Add, layers: Sequence[Layer]) -> T
         def excluded(names: tuple[str, ...]) -> bool:
             return is_ignored(rules, "/".join(names))
 
-    return Treatment(owner=owner, change_mode=parse_mode(instruction.chmod), excluded=excluded, epoch=job.request.epoch)
+    root = job.workshop.resolve_owner("0:0", Tree(()))
+    return Treatment(owner=owner, root=root, change_mode=parse_mode(instruction.chmod), excluded=excluded, epoch=job.request.epoch)

@@ -231,7 +231,7 @@ class StageBuilder:
         user = self._result.state.config.user
 
         def fill(upper_fd: int, lower_fds: Sequence[int]) -> None:
-            owner = self._job.workshop.resolve_owner(user, Tree(lower_fds)) if user else (0, 0)
+            owner = self._job.workshop.resolve_owner(user or "0:0", Tree(lower_fds))
             with LayerWriter(upper_fd, lower_fds, Treatment(owner=owner, epoch=self._job.request.epoch)) as writer:
                 writer.make_directory(path)
 

@@ -104,7 +104,7 @@ class Workshop(Protocol):
         """Return a tree of new files: name, content, mode."""
 
     def resolve_owner(self, text: str, tree: Tree) -> tuple[int, int]:
-        """Return the uid and gid of `user[:group]`, by the names that *tree* has in `/etc`."""
+        """Return the uid and gid, on this machine, of `user[:group]`, by the names that *tree* has in `/etc`."""
 
     def check(self) -> None:
         """Raise `BuildCancelled` if nobody waits any more."""

@@ -56,6 +56,7 @@ def read_daemon_options(options: Options, uid: int) -> DaemonOptions:
             host_gateway=options.text("host-gateway-ip"),
         ),
         storage_driver=options.text("storage-driver"),
+        userns_remap=options.text("userns-remap"),
         log_level="debug" if options.switch("debug") else options.text("log-level"),
         idle_timeout_s=idle_ns / 1e9,
         autostarted=autostarted,
@@ -153,5 +154,6 @@ DAEMON = Command(
         Flag("tlscert", STRING, "Path to the TLS certificate file"),
         Flag("tlskey", STRING, "Path to the TLS key file"),
         Flag("tlsverify", BOOL, "Use TLS and verify the client"),
+        Flag("userns-remap", STRING, "User whose subordinate numbers the users of containers get: USER[:GROUP], UID:GID or default"),
     ),
 )

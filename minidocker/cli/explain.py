@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
+from minidocker.codec.idmap import IdMap
 from minidocker.cgroup.layout import EXAMPLE_LAYOUT
 from minidocker.cgroup.limits import check_resources, plan_cgroup, plan_device_rules, plan_join, plan_limits, plan_view
 from minidocker.cli.command import Command
@@ -87,8 +88,8 @@ def _read_steps(answer: Json) -> tuple[Step, ...]:
     return tuple(read_record(Step, step) for step in answer) if isinstance(answer, list) else ()  # type: ignore[arg-type]  # a union
 
 
-def plan_dry_run(body: dict[str, Json]) -> tuple[Step, ...]:
-    """Return the steps of *body* on the example machine."""
+def plan_dry_run(body: dict[str, Json], *, ids: IdMap | None = None) -> tuple[Step, ...]:
+    """Return the steps of *body* on the example machine; with *ids* under a server that was started with `--userns-remap`."""
     request = read_create_request(body)
     config, host_config = request.config, request.host_config
     check_resources(host_config, cpus=EXAMPLE_HOST.cpus * 1024)
@@ -106,6 +107,7 @@ def plan_dry_run(body: dict[str, Json]) -> tuple[Step, ...]:
         cgroup_setup=(*plan_cgroup(EXAMPLE_LAYOUT, name), *plan_limits(host_config, EXAMPLE_LAYOUT, name), *devices),
         cgroup_join=plan_join(EXAMPLE_LAYOUT, name), cgroup_view=plan_view(EXAMPLE_LAYOUT, writable=host_config.privileged),
         network=plan_endpoints(record.endpoints), seccomp_program=_plan_filter(record),
+        ids=ids,
     )  # fmt: skip
     return plan_container(record, EXAMPLE_HOST, around)
 

@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from minidocker.codec.executable import HEAD_BYTES, find_exit_code, parse_shebang, render_exec_error
 from minidocker.container.plan import DEFAULT_PATH
-from minidocker.container.protocol import ConsoleMade, Failed, Go, NamespacesMade, Ready, receive_message, send_message
+from minidocker.container.protocol import ConsoleMade, Failed, Go, HandedOver, NamespacesMade, Ready, receive_message, send_message
 from minidocker.container.user import MAX_DATABASE_BYTES, resolve_user
 from minidocker.errors import MinidockerError
 from minidocker.kernel import process
@@ -51,6 +51,9 @@ class _MonitorChannel:
 
     def announce_namespaces(self) -> None:
         send_message(self.connection, NamespacesMade())
+
+    def hand_over(self, pid: int) -> None:
+        send_message(self.connection, HandedOver(pid=pid))
 
     def send_console(self, master: int) -> None:
         send_message(self.connection, ConsoleMade(), fds=[master])
@@ -89,7 +92,7 @@ def run_init(
             os.dup2(fd, number)
         process.join_session_keyring(f"_ses.{session}")
         context = InitContext(
-            channel=channel, find_identity=_find_identity, execute=_execute, pidfds=pidfds,
+            channel=channel, find_identity=_find_identity, execute=_execute, pidfds=pidfds, steps=steps,
             staging_root=next((step.root for step in steps if isinstance(step, PivotRoot)), ""),
         )  # fmt: skip
         for step in steps:

@@ -37,15 +37,15 @@ from typing import Final, NoReturn
 from minidocker.container.init import CANNOT_START, run_init
 from minidocker.container.logs import LogWriter, format_time, read_entries
 from minidocker.container.protocol import (
-    MAIN, Attach, ConsoleMade, ExecExited, Exited, Failed, Go, Kill, Launch, Message, NameService, NamespacesMade, Ready, Resize,
+    MAIN, Attach, ConsoleMade, ExecExited, Exited, Failed, Go, HandedOver, Kill, Launch, Message, NameService, NamespacesMade, Ready, Resize,
     Rewire, RunExec, Start, Started, Welcome, receive_message, send_message,
 )  # fmt: skip
 from minidocker.container.session import Client, Session
 from minidocker.kernel import process
 from minidocker.kernel.flags import Clone
 from minidocker.kernel.namespaces import open_namespace, open_socket_in
-from minidocker.kernel.perform import MonitorContext, perform_monitor_step
-from minidocker.kernel.steps import Join, Step, Synchronise
+from minidocker.kernel.perform import MonitorContext, open_joined, perform_monitor_step
+from minidocker.kernel.steps import ForkAgain, Step, Synchronise
 from minidocker.network.proxy import PortProxy
 from minidocker.network.resolver import Resolver
 from minidocker.spec.record import render_record
@@ -83,8 +83,8 @@ class _Birth:
         """Make the streams, fork init, keep our ends."""
         stdio = [] if self.session.tty else self._make_pipes()
         self._connection, child_connection = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # Host pids mean nothing inside a pid namespace: whoever is to be joined is opened out here.
-        joined = {step.pid: os.pidfd_open(step.pid) for step in self._steps if isinstance(step, Join) and step.pid}
+        joined = open_joined(self._steps)
+        process.set_child_subreaper(any(isinstance(step, ForkAgain) for step in self._steps))
         self.pid = os.fork()
         if self.pid == 0:
             self._connection.close()
@@ -109,6 +109,15 @@ class _Birth:
         """Return once init has unshared its namespaces."""
         while not self._namespaces_made:
             self._read_word()
+
+    def adopt(self) -> int:
+        """Return the pid of the child that init handed over to; init itself has ended."""
+        former = self.pid
+        while self.pid == former:
+            self._read_word()
+        os.waitpid(former, 0)
+        process.set_child_subreaper(False)
+        return self.pid
 
     def wait_ready(self) -> None:
         """Return once init has prepared everything."""
@@ -142,6 +151,8 @@ class _Birth:
         match message:
             case NamespacesMade():
                 self._namespaces_made = True
+            case HandedOver():
+                self.pid = message.pid
             case ConsoleMade():
                 self.master = fds[0]
             case Ready():
@@ -268,7 +279,7 @@ class _Monitor:
 
     def _bear(self, birth: _Birth, steps: Sequence[Step], *, names: NameService | None = None) -> None:
         """Perform the monitor's steps beside init's, and meet it at `Synchronise`."""
-        context = MonitorContext(fork_init=birth.fork, wait_namespaces=birth.wait_namespaces)
+        context = MonitorContext(fork_init=birth.fork, wait_namespaces=birth.wait_namespaces, adopt_init=birth.adopt)
         try:
             for step in steps:
                 if isinstance(step, Synchronise):

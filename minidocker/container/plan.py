@@ -8,17 +8,18 @@ runtime specification, "Linux container configuration", and pivot_root(2), capab
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from minidocker.codec.idmap import IdMap
 from minidocker.container.capabilities import compute_capabilities
 from minidocker.container.host import Host
 from minidocker.container.record import ContainerRecord, MountPoint
 from minidocker.errors import InvalidParameter
 from minidocker.kernel.flags import Clone, Ms, Rlimit
 from minidocker.kernel.steps import (
-    Actor, DropCapabilities, Exec, ForkInit, Join, LoadSeccomp, MakeConsole, MakeDevice, MakeDirectory, MakeSymlink, MaskPath,
+    Actor, BindDevice, DropCapabilities, EnterUserNamespace, Exec, ForkAgain, ForkInit, Join, LoadSeccomp, MakeConsole, MakeDevice, MakeDirectory, MakeSymlink, MaskPath,
     Mount, NoNewPrivileges, PivotRoot, PopulateVolume, ReadonlyPath, SetHostname, SetLoopbackUp, SetOomScore, SetRlimit,
     SetUser, Step, Synchronise, Unshare, WriteSysctl,
 )  # fmt: skip
@@ -50,6 +51,8 @@ class DeviceNode:
     minor: int
     mode: int = 0o666
     permissions: str = "rwm"
+    host_path: str = ""
+    """Where the host has it, if that is another path."""
 
 
 DEFAULT_DEVICES: Final = tuple(
@@ -93,6 +96,10 @@ class Surroundings:
     """Variables that come from neighbours (`--link`); the image's and the user's win."""
     namespace_pids: tuple[tuple[str, int], ...] = ()
     """(`pid`|`net`|`ipc`, host pid) of containers whose namespaces are shared."""
+    ids: IdMap | None = None
+    """The map of the user namespace that the container gets; None: it stays in the server's."""
+    may_make_devices: bool = True
+    """Whether mknod(2) is allowed to the server: not in a user namespace."""
     rows: int = 0
     columns: int = 0
 
@@ -120,10 +127,10 @@ def plan_container(record: ContainerRecord, host: Host, around: Surroundings) ->
     """
     return (
         *around.cgroup_setup,
-        *_plan_birth(record, around),
+        *(_plan_birth(record, around) if around.ids is None else _plan_foreign_birth(record, around, around.ids)),
         *around.network,
         *_plan_names(record),
-        *_plan_root(record, around),
+        *(_plan_root(record, around) if around.ids is None else ()),
         *_plan_kernel_mounts(record, around),
         *_plan_devices(around),
         *_plan_user_mounts(record, around),
@@ -133,6 +140,7 @@ def plan_container(record: ContainerRecord, host: Host, around: Surroundings) ->
         ),
         *_plan_after_pivot(record, host, around),
         Synchronise(why="the network is there, and the server knows that nothing of the host can fail any more"),
+        *(_plan_rlimits(record, Actor.MONITOR) if around.ids is not None else ()),
         *_plan_privileges(record, host, around),
         Exec(
             argv=record.argv, env=compute_environment(record, around.environment), cwd=record.config.working_dir or "/",
@@ -155,7 +163,42 @@ def _plan_birth(record: ContainerRecord, around: Surroundings) -> Iterator[Step]
     elif pid_mode == "container":
         yield Join(pid=pids["pid"], namespaces=Clone.NEWPID, actor=Actor.MONITOR, why="--pid: see that container's processes")
     yield ForkInit(why="from here on two processes work side by side")
-    namespaces, joined = Clone.NEWNS, []
+    yield from _plan_namespaces(record, pids)
+    yield from around.cgroup_join
+    yield from _plan_cgroup_namespace(record)
+
+
+def _plan_foreign_birth(record: ContainerRecord, around: Surroundings, ids: IdMap) -> Iterator[Step]:
+    """Yield the birth of a container with users of its own: what only the host's root may do comes first."""
+    config, pids = record.host_config, dict(around.namespace_pids)
+    if _mode_of(config.pid_mode) == "container":
+        yield Join(pid=pids["pid"], namespaces=Clone.NEWPID, actor=Actor.MONITOR, why="--pid: see that container's processes")
+    yield ForkInit(why="from here on two processes work side by side")
+    yield from around.cgroup_join
+    if config.oom_score_adj:
+        yield SetOomScore(score=config.oom_score_adj, why="--oom-score-adj")
+    yield Unshare(namespaces=Clone.NEWNS, actor=Actor.INIT, why="mounts that the host's root makes and the host does not see")
+    yield from _plan_root(record, around)
+    owner = next(iter(pids.values()), 0)
+    shared = ", of the container whose namespaces are shared" if owner else ""
+    yield EnterUserNamespace(
+        uid_map=ids.uids, gid_map=ids.gids, pid=owner,
+        why=f"--userns-remap: root here is user {ids.root[0]} outside, who owns nothing there{shared}",
+    )  # fmt: skip
+    if _mode_of(config.pid_mode) == "private":
+        why = "a pid namespace belongs to the user namespace that it was made in, and only its root may mount its procfs"
+        yield Unshare(namespaces=Clone.NEWPID, actor=Actor.INIT, why=why)
+        yield ForkAgain(why="the child is PID 1 of the new pid namespace")
+    yield from _plan_namespaces(record, pids)
+    yield Mount(
+        source=_root_of(record, around), target=_root_of(record, around), flags=Ms.BIND | Ms.REC, host_target=True,
+        why="what came from the host's user namespace is locked in its place: a mount of our own over it",
+    )  # fmt: skip
+    yield from _plan_cgroup_namespace(record)
+
+
+def _plan_namespaces(record: ContainerRecord, pids: Mapping[str, int]) -> Iterator[Step]:
+    config, namespaces, joined = record.host_config, Clone.NEWNS, []
     modes = ((Clone.NEWUTS, "uts", config.uts_mode), (Clone.NEWIPC, "ipc", config.ipc_mode), (Clone.NEWNET, "net", config.network_mode))
     for flag, name, mode in modes:
         if _mode_of(mode) == "container":
@@ -166,8 +209,10 @@ def _plan_birth(record: ContainerRecord, around: Surroundings) -> Iterator[Step]
         yield Join(pid=pid, namespaces=flag, actor=Actor.INIT, why="share this namespace of the other container")
     why = "own mounts, names, message queues and network; first of all, because the monitor waits to connect the network"
     yield Unshare(namespaces=namespaces, actor=Actor.INIT, why=why)
-    yield from around.cgroup_join
-    if _mode_of(config.cgroupns_mode) != "host":
+
+
+def _plan_cgroup_namespace(record: ContainerRecord) -> Iterator[Step]:
+    if _mode_of(record.host_config.cgroupns_mode) != "host":
         why = "a view of the control groups whose root is the group just joined"
         yield Unshare(namespaces=Clone.NEWCGROUP, actor=Actor.INIT, why=why)
 
@@ -239,7 +284,11 @@ def _plan_kernel_mounts(record: ContainerRecord, around: Surroundings) -> Iterat
 def _plan_devices(around: Surroundings) -> Iterator[Step]:
     for d in around.devices:
         why = "a device that cannot do harm" if d in DEFAULT_DEVICES else "asked for with --device or --privileged"
-        yield MakeDevice(path=d.path, type=d.kind, major=d.major, minor=d.minor, mode=d.mode, why=why)
+        if around.ids is None and around.may_make_devices:
+            yield MakeDevice(path=d.path, type=d.kind, major=d.major, minor=d.minor, mode=d.mode, why=why)
+        else:
+            why += "; bound, because a user namespace may make none"
+            yield BindDevice(host_path=d.host_path or d.path, path=d.path, type=d.kind, major=d.major, minor=d.minor, why=why)
     for path, target in _DEVICE_LINKS.items():
         yield MakeSymlink(path=path, target=target, why="a name that programs expect")
 
@@ -295,7 +344,8 @@ def _plan_after_pivot(record: ContainerRecord, host: Host, around: Surroundings)
     sysctls = dict(config.sysctls)
     if _mode_of(config.network_mode) == "private" and not config.privileged:
         sysctls.setdefault("net.ipv4.ip_unprivileged_port_start", "0")
-        sysctls.setdefault("net.ipv4.ping_group_range", "0 2147483647")
+        if around.ids is None and around.may_make_devices:  # a user namespace has not so many groups
+            sysctls.setdefault("net.ipv4.ping_group_range", "0 2147483647")
     for name, value in sysctls.items():
         yield WriteSysctl(name=name, value=value, why="a parameter of the new namespaces, while /proc/sys can be written")
     unconfined = config.privileged or "systempaths=unconfined" in config.security_opt
@@ -305,14 +355,19 @@ def _plan_after_pivot(record: ContainerRecord, host: Host, around: Surroundings)
         yield ReadonlyPath(path=path, why="belongs to the whole machine: to be read, not written")
     for path in () if unconfined else masked:
         yield MaskPath(path=path, why="tells about the whole machine")
-    for limit in config.ulimits:
+    if around.ids is None:
+        yield from _plan_rlimits(record, Actor.INIT)
+        if config.oom_score_adj:
+            yield SetOomScore(score=config.oom_score_adj, why="--oom-score-adj")
+
+
+def _plan_rlimits(record: ContainerRecord, actor: Actor) -> Iterator[Step]:
+    for limit in record.host_config.ulimits:
         if limit.name.upper() not in Rlimit.__members__:
             raise InvalidParameter(f"invalid ulimit type: {limit.name}")
         yield SetRlimit(
-            resource=Rlimit[limit.name.upper()], soft=limit.soft, hard=limit.hard, why="--ulimit, while raising is allowed"
+            resource=Rlimit[limit.name.upper()], soft=limit.soft, hard=limit.hard, actor=actor, why="--ulimit, while raising is allowed"
         )
-    if config.oom_score_adj:
-        yield SetOomScore(score=config.oom_score_adj, why="--oom-score-adj")
 
 
 def _plan_privileges(record: ContainerRecord, host: Host, around: Surroundings) -> Iterator[Step]:
@@ -373,6 +428,16 @@ class ExecPlan:
     columns: int = 0
 
 
+def _plan_exec_birth(record: ContainerRecord, around: Surroundings) -> Iterator[Step]:
+    pid = record.state.pid
+    if around.ids is not None:
+        yield Join(pid=pid, namespaces=Clone.NEWPID, actor=Actor.MONITOR, why="the next child is born into the container's pid namespace")
+    yield ForkInit(why="a child of the monitor is born into the container's pid namespace")
+    yield from around.cgroup_join
+    if around.ids is not None:
+        yield EnterUserNamespace(uid_map=around.ids.uids, gid_map=around.ids.gids, pid=pid, why="be who the container's processes are")
+
+
 def plan_exec(record: ContainerRecord, host: Host, around: Surroundings, request: ExecPlan) -> tuple[Step, ...]:
     """Return the steps of one more process in a running container.
 
@@ -390,8 +455,7 @@ def plan_exec(record: ContainerRecord, host: Host, around: Surroundings, request
     no_new = any(option.startswith("no-new-privileges") and not option.endswith("false") for option in config.security_opt)
     console = MakeConsole(rows=request.rows, columns=request.columns, bind=False, why="a second terminal of the same devpts")
     return (
-        ForkInit(why="a child of the monitor is born into the container's pid namespace"),
-        *around.cgroup_join,
+        *_plan_exec_birth(record, around),
         Join(
             pid=record.state.pid, namespaces=namespaces, actor=Actor.INIT, why="the namespaces of the container's first process"
         ),

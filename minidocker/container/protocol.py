@@ -9,7 +9,7 @@ memory file whose descriptor comes first; descriptors beyond what a datagram hol
 | server   | monitor  | `Start`, `Attach` + client, `RunExec` + client, `Resize`, `Kill`, |
 |          |          | `Rewire` + listening sockets                                    |
 | monitor  | server   | `Welcome`, `Started`, `Failed`, `ExecExited`, `Exited`           |
-| init     | monitor  | `NamespacesMade`, `ConsoleMade` + terminal, `Ready`, `Failed`    |
+| init     | monitor  | `HandedOver`, `NamespacesMade`, `ConsoleMade` + terminal, `Ready`, `Failed` |
 | monitor  | init     | `Go`                                                            |
 
 Init says nothing when it has become the command: execve closes its end, and the end of the stream is the news. Chapter 16.
@@ -29,7 +29,7 @@ from minidocker.kernel.steps import Step
 from minidocker.spec.record import read_record, render_record
 
 __all__ = [
-    "MAIN", "Attach", "ConsoleMade", "ExecExited", "Exited", "Failed", "Go", "Kill", "Launch", "Message", "NameService",
+    "MAIN", "Attach", "ConsoleMade", "ExecExited", "Exited", "Failed", "Go", "HandedOver", "Kill", "Launch", "Message", "NameService",
     "NamespacesMade", "Ready", "Resize", "Rewire", "RunExec", "Start", "Started", "Welcome", "receive_message", "send_message",
 ]  # fmt: skip
 
@@ -206,6 +206,14 @@ class NamespacesMade:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOver:
+    """Init's child goes on in init's place."""
+
+    TAGGED: ClassVar[bool] = True
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleMade:
     """The master side of the terminal comes along."""
 
@@ -230,7 +238,7 @@ class Go:
 
 Message = (
     Launch | Start | Rewire | Attach | RunExec | Resize | Kill | Welcome | Started | Failed | ExecExited | Exited | NamespacesMade
-    | ConsoleMade | Ready | Go
+    | HandedOver | ConsoleMade | Ready | Go
 )  # fmt: skip
 """Any message."""
 

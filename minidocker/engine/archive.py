@@ -27,6 +27,7 @@ from minidocker.kernel.mount import open_in_root
 from minidocker.kernel.overlay import Node
 
 if TYPE_CHECKING:
+    from minidocker.codec.idmap import IdMap
     from minidocker.container.record import ContainerRecord
     from minidocker.engine.engine import Engine
 
@@ -94,7 +95,7 @@ def get_archive(engine: Engine, reference: str, path: str) -> OpenArchive:
     try:
         root_fd = stack.enter_context(open_rootfs(engine, handle, write=False))
         node = _locate(stack, root_fd, path)
-        pieces = gather(_pack(node, _base_name(path), _devices_of(handle.record, node)))
+        pieces = gather(_pack(node, _base_name(path), _devices_of(handle.record, node), engine.ids))
         return OpenArchive(status=_stat(root_fd, node, path), pieces=pieces, close=stack.close)
     except BaseException as error:
         stack.close()
@@ -142,7 +143,7 @@ def put_archive(
             raise InvalidParameter("extraction point is not a directory") from error
         except OSError as error:
             raise _explain(error, reference, path) from error
-        extract_files(TarReader(open_decompressed(archive)), target_fd, keep_directories=keep_directories, owner=owner)
+        extract_files(TarReader(open_decompressed(archive)), target_fd, keep_directories=keep_directories, owner=owner, ids=engine.ids)
 
 
 def _check_writable(record: ContainerRecord, path: str) -> None:
@@ -227,9 +228,9 @@ def _read_link(root_fd: int, directory: str, name: str) -> str:
         os.close(fd)
 
 
-def _pack(node: Node, base: str, devices: frozenset[int]) -> Iterator[bytes]:
+def _pack(node: Node, base: str, devices: frozenset[int], ids: IdMap) -> Iterator[bytes]:
     """Yield an archive of one file, or of a directory and what is in it."""
-    packer = Packer(devices=devices, step_ns=1_000_000_000)  # as Docker sends it: a header for each file instead of three
+    packer = Packer(devices=devices, step_ns=1_000_000_000, ids=ids)  # as Docker sends it: a header for each file instead of three
     is_directory = stat.S_ISDIR(node.status.st_mode)
     yield from packer.pack(node, "." if base == "/" else base)
     if is_directory:

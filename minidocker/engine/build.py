@@ -33,6 +33,8 @@ from minidocker.dockerfile.report import render_violation
 from minidocker.dockerfile.rules import parse_check_options
 from minidocker.engine.build_context import fetch_context, read_dockerfile, unpack_context
 from minidocker.engine.images import parse_moment, publish_image_event
+from minidocker.codec.idmap import IDENTITY
+from minidocker.engine.remap import chown_tree
 from minidocker.engine.workshop import EngineWorkshop, host_platform
 from minidocker.errors import InvalidParameter, MinidockerError
 from minidocker.ids import short_id
@@ -88,6 +90,8 @@ def build_image(engine: Engine, request: BuildRequest, source: BuildSource, styl
             unpack_context(source.body, directory)
         else:
             directory.mkdir(mode=0o755)
+        if engine.ids is not IDENTITY:
+            chown_tree(directory, engine.ids.root)
         file = parse_dockerfile(read_dockerfile(directory, request.dockerfile))
         platform = host_platform(engine)
         _require_style(file, request, platform)

@@ -141,9 +141,11 @@ def _mount_bind(workshop: EngineWorkshop, lent: Lent, place: Path, stack: ExitSt
             (place / name).mkdir(mode=0o755, parents=True)
         options = f"lowerdir={':'.join(map(str, found))}"
         options += "" if mount.read_only else f",upperdir={place}/upper,workdir={place}/work"
-        if workshop.engine.driver == "overlay2" and len(options) < MAX_OPTIONS_BYTES and not _has_special(found):
+        may_mount = workshop.engine.driver == "overlay2" and not workshop.engine.config.remaps
+        if may_mount and len(options) < MAX_OPTIONS_BYTES and not _has_special(found):
             return MountPoint(type="overlay", source="", destination=mount.target, read_write=not mount.read_only, options=options)
         with open_trees([place / "copy"]) as (copy_fd,):
+            os.fchown(copy_fd, *workshop.engine.ids.root)
             copy_stack(fds, copy_fd)
     return MountPoint(type="bind", source=str(place / "copy"), destination=mount.target, read_write=not mount.read_only)
 
@@ -179,7 +181,7 @@ def _mount_cache(workshop: EngineWorkshop, lent: Lent, stack: ExitStack) -> Moun
                     with tree.open_directory(tree.resolve(mount.source or "/")) as seed_fds:
                         if seed_fds:
                             copy_stack(seed_fds, root_fd)
-            os.fchown(root_fd, mount.uid or 0, mount.gid or 0)
+            os.fchown(root_fd, *workshop.engine.ids.outside(mount.uid or 0, mount.gid or 0))
             os.fchmod(root_fd, 0o755 if mount.mode is None else mount.mode)
         subpath = mount.source if lent.seeds is None else ""
         if subpath:
@@ -197,7 +199,7 @@ def _mount_secret(workshop: EngineWorkshop, lent: Lent, stack: ExitStack) -> Mou
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(fd, "wb") as file:
         file.write(lent.content or b"")
-        os.fchown(fd, mount.uid or 0, mount.gid or 0)
+        os.fchown(fd, *workshop.engine.ids.outside(mount.uid or 0, mount.gid or 0))
         os.fchmod(fd, 0o400 if mount.mode is None else mount.mode)
     target = mount.target or posixpath.join("/run/secrets", mount.id)
     return MountPoint(type="bind", source=str(path), destination=target, read_write=False, options="file")

@@ -105,7 +105,7 @@ def _run_container(workshop: EngineWorkshop, record: ContainerRecord, output: Ca
     allocation = engine.networks.allocate(record)
     try:
         record = replace(record, endpoints=allocation.endpoints)
-        write_name_files(engine.networks, record, engine.containers.directory / record.id)
+        write_name_files(engine.networks, record, engine.containers.directory / record.id, owner=engine.ids.root)
         ours, theirs = socket.socketpair()
         with ours:
             exits: queue.SimpleQueue[Exited | None] = queue.SimpleQueue()

@@ -73,7 +73,7 @@ def export_container(engine: Engine, reference: str) -> Iterator[bytes]:
 def _export(engine: Engine, record: ContainerRecord, trees: list[Path]) -> Iterator[bytes]:
     try:
         with open_trees(trees) as fds:
-            yield from gather(pack_stack(fds))
+            yield from gather(pack_stack(fds, ids=engine.ids))
     except OSError as error:
         raise _explain(error, engine, record, "export") from error
     engine.containers.require(record.id)  # if it was removed meanwhile, what was sent is not all of it

@@ -37,6 +37,14 @@ _CONFLICTS: Final[tuple[tuple[Callable[[ContainerConfig, HostConfig], bool], str
 """Pairs of options of which only one can be meant."""
 
 
+_REMAP_CONFLICTS: Final[tuple[tuple[Callable[[HostConfig], bool], str], ...]] = (
+    (lambda h: h.privileged, "privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running privileged mode"),
+    (lambda h: h.network_mode == "host", "cannot share the host's network namespace when user namespaces are enabled"),
+    (lambda h: h.pid_mode == "host", "cannot share the host PID namespace when user namespaces are enabled"),
+)
+"""What would take a privilege on the host that the container's root has not."""
+
+
 def _shares(host: HostConfig) -> bool:
     """Whether the container lives in another one's network namespace: its names and ports are the other's."""
     return host.network_mode.startswith("container:")
@@ -51,6 +59,12 @@ def check_host_config(engine: Engine, asked: ContainerConfig, host: HostConfig) 
     for holds, what in _CONFLICTS:
         if holds(asked, host):
             raise InvalidParameter(f"conflicting options: {what}")
+    if engine.config.remaps and host.userns_mode != "host":
+        for is_asked, what in _REMAP_CONFLICTS:
+            if is_asked(host):
+                raise InvalidParameter(what, hint="--userns=host gives this container the host's users")
+    if host.userns_mode not in ("", "host"):
+        raise InvalidParameter("invalid user namespace mode: " + host.userns_mode)
     _check_restart(host)
     _check_log(host.log_config)
     for key, names in (("CapAdd", host.cap_add), ("CapDrop", host.cap_drop)):

@@ -91,8 +91,10 @@ def make_container_directory(engine: Engine, record: ContainerRecord) -> None:
     if record.driver == "overlay2":
         for name in ("upper", "work", "merged"):
             (directory / name).mkdir(mode=0o755)
+        os.chown(directory / "upper", *engine.ids.root)
     else:
         (directory / "rootfs").mkdir(mode=0o755)
+        os.chown(directory / "rootfs", *engine.ids.root)
         layers = [engine.images.content.layers / name for name in reversed(record.layers)]
         try:
             with open_trees(layers) as fds, open_trees([directory / "rootfs"]) as (target_fd,):

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minidocker.build.cache import BuildCache
+from minidocker.codec.idmap import IDENTITY, IdMap
 from minidocker.cgroup.layout import CgroupLayout, find_own_procs, read_layout
 from minidocker.container.host import Host, read_host
 from minidocker.container.launcher import Launcher
@@ -53,6 +54,10 @@ class EngineConfig:
     """Mirrors, and who may be spoken to without TLS."""
     networks: NetworkSettings | None = None
     """What it is told about networks; None is Docker's defaults."""
+    ids: IdMap = IDENTITY
+    """Who the users of containers are on this machine."""
+    remaps: bool = False
+    """Whether containers get user namespaces with that map."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,6 +86,11 @@ class Engine:
     def data_root(self) -> Path:
         """Where images, containers and volumes are."""
         return self.config.data_root
+
+    @property
+    def ids(self) -> IdMap:
+        """Who the users of containers are on this machine."""
+        return self.config.ids
 
     @property
     def exec_root(self) -> Path:
@@ -150,14 +160,15 @@ def open_engine(config: EngineConfig) -> Engine:
     containers = ContainerStore(config.data_root / "containers")
     build_cache = BuildCache(config.data_root / "build")
     images = ImageStore(
-        config.data_root, also_used=build_cache.references, layers_in_use=lambda: {name for handle in containers.all() for name in handle.record.layers}
+        config.data_root, also_used=build_cache.references, layers_in_use=lambda: {name for handle in containers.all() for name in handle.record.layers},
+        ids=config.ids,
     )
     driver = config.driver or ("overlay2" if can_stack_overlays(config.data_root) else "vfs")
     layout = read_layout()
     return Engine(
         config=config, host=read_host(), layout=layout, images=images,
         own_procs=find_own_procs(layout, Path("/proc/self/cgroup").read_text(encoding="utf-8")),
-        containers=containers, volumes=VolumeStore(config.data_root / "volumes"),
+        containers=containers, volumes=VolumeStore(config.data_root / "volumes", owner=config.ids.root if config.ids is not IDENTITY else None),
         networks=Networks(config.data_root, config.exec_root / "names", config.networks), events=EventBus(), registries=Registries(config.registries),
         launcher=Launcher(), driver=driver, build_cache=build_cache,
         cache_mounts=CacheMounts(config.data_root / "build" / "mounts"),

@@ -11,7 +11,7 @@ from minidocker.container.plan import ExecPlan, Surroundings, plan_exec
 from minidocker.container.protocol import Failed, Resize, RunExec
 from minidocker.container.record import Status
 from minidocker.engine.engine import Engine, hasten_moves, publish_container_event
-from minidocker.engine.start import group_name, seccomp_program, split_hint
+from minidocker.engine.start import group_name, id_map_of, seccomp_program, split_hint
 from minidocker.engine.store import Handle
 from minidocker.errors import Conflict, HostError, InvalidParameter, NotFound
 
@@ -138,7 +138,7 @@ def _compose(
     program, profile = seccomp_program(engine, container)
     around = Surroundings(
         directory=str(handle.directory), layers_directory=str(engine.data_root / "layers"), seccomp_program=program,
-        seccomp_profile=profile, cgroup_join=plan_join(engine.layout, group_name(container)),
+        seccomp_profile=profile, cgroup_join=plan_join(engine.layout, group_name(container)), ids=id_map_of(engine, container),
     )  # fmt: skip
     size = request.console_size if len(request.console_size) == 2 else (0, 0)
     plan = ExecPlan(

@@ -45,7 +45,7 @@ def _requested(engine: Engine, host: HostConfig) -> Iterator[MountPoint]:
     for bind in host.binds:
         mount = parse_bind(bind)
         if mount.type == "bind":
-            _make_source(mount.source)
+            _make_source(mount.source, engine.ids.root)
         yield _resolve(engine, mount)
     for request in host.mounts:
         mount = parse_mount_request(request)
@@ -56,9 +56,12 @@ def _requested(engine: Engine, host: HostConfig) -> Iterator[MountPoint]:
         yield parse_tmpfs(destination, options)
 
 
-def _make_source(source: str) -> None:
+def _make_source(source: str, owner: tuple[int, int]) -> None:
+    missing = source if not os.path.lexists(source) else ""
     try:
         os.makedirs(source, mode=0o755, exist_ok=True)
+        if missing:
+            os.chown(source, *owner)
     except FileExistsError:
         pass  # a file can be bound too
     except OSError as error:

@@ -6,6 +6,7 @@ written into the same file, never renamed over it. Chapter 18.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["compose_name_service", "update_name_files", "write_name_files"]
 
 
-def write_name_files(networks: Networks, record: ContainerRecord, directory: Path, *, links: tuple[str, ...] = ()) -> None:
+def write_name_files(
+    networks: Networks, record: ContainerRecord, directory: Path, *, owner: tuple[int, int] | None = None,
+    links: tuple[str, ...] = (),
+) -> None:  # fmt: skip
     """Write `hosts`, `hostname` and `resolv.conf` into the container's *directory*; *links* are lines for the first.
+
+    They belong to *owner*, the container's root.
 
     A container that shares another's network shares its names as well: they are copied from the other's directory,
     which is named after the id in `container:ID`.
@@ -37,7 +43,7 @@ def write_name_files(networks: Networks, record: ContainerRecord, directory: Pat
     if shared:
         for name in ("hosts", "hostname", "resolv.conf"):
             with suppress(OSError):  # the other one has none: it is started without name files
-                _write(directory / name, (directory.parent / shared / name).read_text())
+                _write(directory / name, (directory.parent / shared / name).read_text(), owner)
         return
     gateway = networks.gateway() if any(HOST_GATEWAY in text for text in host_config.extra_hosts) else ""
     known = {"base": _read_text(Path("/etc/hosts"))} if is_host else {}
@@ -46,7 +52,7 @@ def write_name_files(networks: Networks, record: ContainerRecord, directory: Pat
         gateway=gateway, links=links, **known,
     )  # fmt: skip
     for name, text in (("hosts", hosts), ("hostname", render_hostname(config.hostname)), ("resolv.conf", _resolv_conf(networks, record))):
-        _write(directory / name, text)
+        _write(directory / name, text, owner)
 
 
 def _addresses(record: ContainerRecord) -> list[str]:
@@ -88,10 +94,12 @@ def compose_name_service(networks: Networks, record: ContainerRecord) -> NameSer
     )  # fmt: skip
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, owner: tuple[int, int] | None = None) -> None:
     """Write a file that everybody in the container may read; it is made anew at each start, so it need not be durable."""
     path.write_text(text)
     path.chmod(0o644)
+    if owner is not None:
+        os.chown(path, *owner)
 
 
 def _read_text(path: Path) -> str:

@@ -33,6 +33,8 @@ class DaemonOptions:
     """What it is told about networks; None is Docker's defaults."""
     storage_driver: str = ""
     """`overlay2`, `vfs` (plain copies), or empty for the better one that works."""
+    userns_remap: str = ""
+    """Whose numbers containers' users get: `default`, a user, `USER:GROUP`, `UID:GID`; empty: the host's."""
     log_level: str = "info"
     idle_timeout_s: float = 0.0
     """End after this long without a container and without a request; `0` never ends."""

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from minidocker.codec.idmap import IdMap
 from minidocker.cgroup.limits import THROTTLES, plan_cgroup, plan_device_rules, plan_join, plan_limits, plan_view
 from minidocker.container.health import Health, HealthStatus
 from minidocker.container.plan import DEFAULT_DEVICES, DeviceNode, Surroundings, compute_granted_capabilities, device_rules, plan_container
@@ -39,7 +40,7 @@ from minidocker.engine.wait import ExitResult, resolve_waiters
 from minidocker.errors import Conflict, HostError, InvalidParameter, MinidockerError, NotModified
 
 __all__ = [
-    "group_name", "link_monitor", "proxy_targets", "seccomp_program", "settle_exit", "split_hint", "start_container",
+    "group_name", "id_map_of", "link_monitor", "proxy_targets", "seccomp_program", "settle_exit", "split_hint", "start_container",
     "start_handle", "surroundings_of",
 ]  # fmt: skip
 
@@ -105,7 +106,7 @@ def surroundings_of(engine: Engine, record: ContainerRecord) -> Surroundings:
         if mode.startswith("container:")
     )
     return Surroundings(
-        directory=str(engine.containers.directory / record.id), layers_directory=str(engine.data_root / "layers"),
+        ids=id_map_of(engine, record), directory=str(engine.containers.directory / record.id), layers_directory=str(engine.data_root / "layers"),
         cgroup_setup=(*plan_cgroup(layout, name), *limits), cgroup_join=plan_join(layout, name),
         cgroup_view=plan_view(layout, writable=config.privileged, name=name if config.cgroupns_mode == "host" else ""),
         network=plan_endpoints(record.endpoints),
@@ -113,6 +114,11 @@ def surroundings_of(engine: Engine, record: ContainerRecord) -> Surroundings:
         rows=config.console_size[0] if len(config.console_size) == 2 else 0,
         columns=config.console_size[1] if len(config.console_size) == 2 else 0,
     )  # fmt: skip
+
+
+def id_map_of(engine: Engine, record: ContainerRecord) -> IdMap | None:
+    """Return the map of the container's own user namespace; None: it has the server's."""
+    return engine.ids if engine.config.remaps and record.host_config.userns_mode != "host" else None
 
 
 def _pid_of(engine: Engine, reference: str) -> int:
@@ -176,7 +182,7 @@ def _read_device(host_path: str, path: str, permissions: str) -> tuple[DeviceNod
     return (
         DeviceNode(
             path=path, kind="b" if stat.S_ISBLK(status.st_mode) else "c", major=os.major(status.st_rdev),
-            minor=os.minor(status.st_rdev), mode=stat.S_IMODE(status.st_mode), permissions=permissions,
+            minor=os.minor(status.st_rdev), mode=stat.S_IMODE(status.st_mode), permissions=permissions, host_path=host_path,
         ),
     )  # fmt: skip
 
@@ -226,7 +232,7 @@ def split_hint(text: str) -> tuple[str, str]:
 
 def _prepare_files(engine: Engine, record: ContainerRecord, links: tuple[str, ...]) -> None:
     directory = engine.containers.directory / record.id
-    write_name_files(engine.networks, record, directory, links=links)
+    write_name_files(engine.networks, record, directory, links=links, owner=engine.ids.root)
     (directory / "exit.json").unlink(missing_ok=True)
     for mount in record.mounts:
         if mount.type == "bind" and not os.path.exists(mount.source):

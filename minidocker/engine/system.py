@@ -105,7 +105,9 @@ def system_info(engine: Engine) -> dict[str, Json]:
         "ExperimentalBuild": False,
         "ServerVersion": VERSION,
         **_runtime_info(),
-        "SecurityOptions": ["name=seccomp,profile=builtin"] if engine.host.seccomp else [],
+        "SecurityOptions": [
+            *(["name=seccomp,profile=builtin"] if engine.host.seccomp else []), *(["name=userns"] if engine.config.remaps else []),
+        ],
         "CDISpecDirs": [],
         "Warnings": [*engine.networks.warnings],
     }

@@ -21,12 +21,14 @@ from minidocker.build.request import BuildRequest
 from minidocker.build.state import RunCommand
 from minidocker.build.tree import Tree
 from minidocker.build.workshop import BaseImage, BuildCancelled, Fetched, Fill, Lent
+from minidocker.codec.idmap import IDENTITY
 from minidocker.codec.tar import TarReader
 from minidocker.container.logs import format_time
 from minidocker.container.user import MAX_DATABASE_BYTES, resolve_user
 from minidocker.engine.build_fetch import fetch_source
 from minidocker.engine.images import require_image
 from minidocker.engine.pull import pull_image
+from minidocker.engine.remap import chown_tree
 from minidocker.errors import InvalidParameter, NotFound
 from minidocker.codec.compression import open_decompressed
 from minidocker.image.diff import Found, walk_tree_changes, walk_upper_changes
@@ -174,7 +176,7 @@ class EngineWorkshop:
         with open_trees([directory / "diff"]) as (fd,):
             walk = walk_upper_changes(fd, lower_fds) if is_upper else walk_tree_changes(fd, lower_fds)
             latest_ns = None if epoch is None else epoch * 10**9
-            spooled = self.ingest.spool(ChunkSource(pack_changes(_count_sizes(walk, sizes), latest_ns=latest_ns)))
+            spooled = self.ingest.spool(ChunkSource(pack_changes(_count_sizes(walk, sizes), latest_ns=latest_ns, ids=self.engine.ids)))
         if not spooled.size:
             return None, ""
         self.ingest.keep(spooled)
@@ -210,7 +212,11 @@ class EngineWorkshop:
                     is_archive = bool(head) and next(iter(TarReader(_Head(head))), None) is not None
                 except InvalidParameter:
                     return None
-        return _unpack if is_archive else None
+        return self._unpack if is_archive else None
+
+    def _unpack(self, fd: int, target_fd: int, lower_fds: Sequence[int]) -> None:
+        with open(fd, "rb", buffering=0, closefd=False) as file:
+            extract_files(TarReader(open_decompressed(file)), target_fd, lower_fds=lower_fds, ids=self.engine.ids)
 
     def fetch(self, source: str, *, checksum: str, keep_git_dir: bool) -> Fetched:
         """See `Workshop.fetch`."""
@@ -232,6 +238,8 @@ class EngineWorkshop:
         return self._open_temporary(directory)
 
     def _open_temporary(self, directory: Path) -> Tree:
+        if self.engine.ids is not IDENTITY:
+            chown_tree(directory, self.engine.ids.root)
         with self._lock:
             return Tree(self._stack.enter_context(open_trees([directory])), may_link=True)
 
@@ -239,7 +247,7 @@ class EngineWorkshop:
         """See `Workshop.resolve_owner`."""
         user = resolve_user(text, _read_file(tree, "/etc/passwd"), _read_file(tree, "/etc/group"))
         name, colon, _ = text.partition(":")
-        return user.uid, user.uid if not colon and name.isdigit() else user.gid
+        return self.engine.ids.outside(user.uid, user.uid if not colon and name.isdigit() else user.gid)
 
 
 class _Head:
@@ -258,11 +266,6 @@ def _count_sizes(walk: Iterator[Found], sizes: list[int]) -> Iterator[Found]:
         if found.node is not None and stat.S_ISREG(found.node.status.st_mode):
             sizes[0] += found.node.status.st_size
         yield found
-
-
-def _unpack(fd: int, target_fd: int, lower_fds: Sequence[int]) -> None:
-    with open(fd, "rb", buffering=0, closefd=False) as file:
-        extract_files(TarReader(open_decompressed(file)), target_fd, lower_fds=lower_fds)
 
 
 def _read_file(tree: Tree, path: str) -> bytes:

@@ -48,7 +48,7 @@ def commit_layer(
         for descriptor in below:
             if not ingest.claim(descriptor.digest):
                 raise HostError(f"use layer `{descriptor.digest}`: it is missing from the store", hint="load or pull its image again")
-        layer = ingest.spool(ChunkSource(pack_changes(changes, latest_ns=latest_ns)))
+        layer = ingest.spool(ChunkSource(pack_changes(changes, latest_ns=latest_ns, ids=store.content.ids)))
         if layer.size:
             ingest.keep(layer)
         document = compose_config(

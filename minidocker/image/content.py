@@ -26,10 +26,12 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from minidocker.codec.idmap import IDENTITY, IdMap
 from minidocker.errors import HostError, InvalidParameter
 from minidocker.ids import parse_digest
 from minidocker.image.layer import LayerRecord, layer_name
 from minidocker.kernel.durable import write_durably
+from minidocker.kernel.overlay import OPAQUE_XATTRS
 from minidocker.spec.record import read_record
 
 __all__ = ["MAX_DOCUMENT_BYTES", "Content", "remove_path"]
@@ -41,9 +43,15 @@ MAX_DOCUMENT_BYTES = 4 << 20
 class Content:
     """The blobs and layers below one directory."""
 
-    def __init__(self, root: Path) -> None:
-        """Open the content at *root*, made if missing; what a crash left unfinished goes."""
-        self.root = root
+    def __init__(self, root: Path, *, ids: IdMap = IDENTITY, opaque_xattr: str = OPAQUE_XATTRS[0]) -> None:
+        """Open the content at *root*, made if missing; what a crash left unfinished goes.
+
+        Args:
+            root: where it is.
+            ids: who the owners that images name are on this machine.
+            opaque_xattr: the mark of an opaque directory in unpacked layers.
+        """
+        self.root, self.ids, self.opaque_xattr = root, ids, opaque_xattr
         self.blobs, self.layers, self._temporary = root / "blobs" / "sha256", root / "layers", root / "tmp"
         self.lock = threading.RLock()
         self._pins: Counter[str] = Counter()

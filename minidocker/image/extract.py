@@ -29,6 +29,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
 
+from minidocker.codec.idmap import IDENTITY, IdMap
 from minidocker.codec.tar import InvalidArchive, Kind, TarEntry, TarReader
 from minidocker.codec.whiteout import WHITEOUT_PREFIX, Meaning, UnsafeEntry, parse_whiteout
 from minidocker.errors import HostError, InvalidParameter, MinidockerError
@@ -60,7 +61,7 @@ class _Metadata:
 
 
 def extract_layer(
-    reader: TarReader, target_fd: int, *, lower_fds: Sequence[int] = (), opaque_xattr: str = OPAQUE_XATTR
+    reader: TarReader, target_fd: int, *, lower_fds: Sequence[int] = (), opaque_xattr: str = OPAQUE_XATTR, ids: IdMap = IDENTITY
 ) -> int:
     """Unpack the archive of *reader* into the empty directory *target_fd*; return the bytes of all files.
 
@@ -69,20 +70,21 @@ def extract_layer(
         target_fd: stays open, and is the caller's.
         lower_fds: the unpacked layers below, highest first; implied directories take owner and mode from them.
         opaque_xattr: `user.overlay.opaque` where overlayfs is mounted with `userxattr`.
+        ids: who the owners in the archive are on this machine.
 
     Raises:
         InvalidArchive: the archive is damaged.
         UnsafeEntry: an entry leads out of the directory.
         HostError: the file system is full, or refuses something.
     """
-    with _Extractor(target_fd, lower_fds=lower_fds, opaque_xattr=opaque_xattr) as extractor:
+    with _Extractor(target_fd, lower_fds=lower_fds, opaque_xattr=opaque_xattr, ids=ids) as extractor:
         extractor.inherit_root()
         return _extract(extractor, reader)
 
 
 def extract_files(
     reader: TarReader, target_fd: int, *, keep_directories: bool = False, owner: tuple[int, int] | None = None,
-    lower_fds: Sequence[int] = (),
+    lower_fds: Sequence[int] = (), ids: IdMap = IDENTITY,
 ) -> None:  # fmt: skip
     """Unpack an archive into the directory *target_fd*, which may hold something: `docker cp`, the context of a build, ADD.
 
@@ -94,12 +96,13 @@ def extract_files(
         keep_directories: a directory is not replaced by a file, nor a file by a directory.
         owner: (uid, gid) of everything, whatever the archive says.
         lower_fds: layers below, highest first; directories that the archive does not list take owner and mode from them.
+        ids: who the owners are on this machine.
 
     Raises:
         InvalidParameter: an entry would replace what it must not.
         InvalidArchive, UnsafeEntry, HostError: as `extract_layer`.
     """
-    with _Extractor(target_fd, lower_fds=lower_fds, keep_directories=keep_directories, owner=owner) as extractor:
+    with _Extractor(target_fd, lower_fds=lower_fds, keep_directories=keep_directories, owner=owner, ids=ids) as extractor:
         _extract(extractor, reader)
 
 
@@ -139,8 +142,9 @@ class _Extractor:
 
     def __init__(
         self, target_fd: int, *, lower_fds: Sequence[int] = (), opaque_xattr: str = "", keep_directories: bool = False,
-        owner: tuple[int, int] | None = None,
+        owner: tuple[int, int] | None = None, ids: IdMap = IDENTITY,
     ) -> None:  # fmt: skip
+        self._ids = ids
         self._root_fd, self._lower_fds, self._opaque_xattr = target_fd, lower_fds, opaque_xattr
         self._is_layer = bool(opaque_xattr)
         self._keep_directories, self._owner = keep_directories, owner
@@ -164,8 +168,9 @@ class _Extractor:
 
     def unpack(self, entry: TarEntry, reader: TarReader) -> None:
         """Make what *entry* describes."""
-        if self._owner is not None:
-            entry = replace(entry, uid=self._owner[0], gid=self._owner[1])
+        if self._owner is not None or self._ids is not IDENTITY:
+            uid, gid = self._ids.outside(*(self._owner or (entry.uid, entry.gid)))
+            entry = replace(entry, uid=uid, gid=gid)
         path = _clean(entry.name)
         parent, _, name = path.rpartition(b"/")
         if not name:
@@ -343,7 +348,7 @@ class _Extractor:
             finally:
                 os.close(fd)
             return _Metadata(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns)
-        uid, gid = self._owner or (os.geteuid(), os.getegid())
+        uid, gid = self._ids.outside(*(self._owner or self._own_ids))
         return _Metadata(0o755, uid, gid, 0 if self._is_layer else time.time_ns())
 
     def _remove(self, path: bytes, parent_fd: int, name: bytes) -> None:

@@ -215,7 +215,9 @@ class Ingest:
             # A blob that is not compressed has been hashed when it came in: its digest is the diff_id.
             hashing = None if digest == diff_id else HashingSource(open_decompressed(blob))
             reader = TarReader(blob if hashing is None else stack.enter_context(ReadAhead(hashing)))
-            size = extract_layer(reader, fds[0], lower_fds=fds[1:])
+            size = extract_layer(
+                reader, fds[0], lower_fds=fds[1:], opaque_xattr=self._content.opaque_xattr, ids=self._content.ids
+            )  # fmt: skip
             reader.drain()
             while blob.read(_CHUNK_BYTES):  # behind the compressed stream: the end of a blob on its way is its check
                 pass

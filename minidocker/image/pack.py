@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
+from minidocker.codec.idmap import IDENTITY, IdMap
 from minidocker.codec.tar import END_OF_ARCHIVE, Kind, TarEntry, render_header, render_padding
 from minidocker.codec.whiteout import render_whiteout
 from minidocker.image.diff import ChangeKind, Found, read_xattrs
@@ -33,13 +34,13 @@ _KINDS: Final = {
 }  # fmt: skip
 
 
-def pack_changes(changes: Iterator[Found], *, latest_ns: int | None = None) -> Iterator[bytes]:
-    """Yield the layer that makes *changes*; nothing at all if there are none.
+def pack_changes(changes: Iterator[Found], *, latest_ns: int | None = None, ids: IdMap = IDENTITY) -> Iterator[bytes]:
+    """Yield the layer that makes *changes*, with the owners that *ids* shows; nothing at all if there are none.
 
     Raises:
         OSError: a file cannot be read.
     """
-    packer = Packer(latest_ns=latest_ns)
+    packer = Packer(latest_ns=latest_ns, ids=ids)
     is_empty = True
     for found in changes:
         is_empty = False
@@ -52,21 +53,24 @@ def pack_changes(changes: Iterator[Found], *, latest_ns: int | None = None) -> I
         yield END_OF_ARCHIVE
 
 
-def pack_stack(fds: Sequence[int], *, prefix: str = "") -> Iterator[bytes]:
+def pack_stack(fds: Sequence[int], *, prefix: str = "", ids: IdMap = IDENTITY) -> Iterator[bytes]:
     """Yield an archive of everything that a stack of directories (highest first) shows; *prefix* stands before each name.
 
     Raises:
         OSError: a file cannot be read.
     """
-    yield from Packer().pack_directory(fds, prefix)
+    yield from Packer(ids=ids).pack_directory(fds, prefix)
     yield END_OF_ARCHIVE
 
 
 class Packer:
     """One archive in the making: remembers which files with several names it holds already."""
 
-    def __init__(self, *, latest_ns: int | None = None, devices: frozenset[int] | None = None, step_ns: int = 1) -> None:
-        """Cut times to whole *step_ns* and to *latest_ns*, and enter no directory on other file systems than *devices*."""
+    def __init__(
+        self, *, latest_ns: int | None = None, devices: frozenset[int] | None = None, step_ns: int = 1, ids: IdMap = IDENTITY
+    ) -> None:  # fmt: skip
+        """Cut times to whole *step_ns* and to *latest_ns*, enter no directory on other file systems than *devices*, show owners by *ids*."""
+        self._ids = ids
         self._latest_ns, self._devices, self._step_ns = latest_ns, devices, step_ns
         self._first_names: dict[tuple[int, int], bytes] = {}
 
@@ -85,8 +89,9 @@ class Packer:
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
         if kind is None:
             return
+        uid, gid = (status.st_uid, status.st_gid) if self._ids is IDENTITY else self._ids.inside(status.st_uid, status.st_gid)
         entry = TarEntry(
-            name=os.fsencode(name), kind=kind, mode=stat.S_IMODE(status.st_mode), uid=status.st_uid, gid=status.st_gid,
+            name=os.fsencode(name), kind=kind, mode=stat.S_IMODE(status.st_mode), uid=uid, gid=gid,
             mtime_ns=self._clamp(status.st_mtime_ns),
             xattrs={os.fsencode(key): value for key, value in read_xattrs(node).items()},
         )  # fmt: skip

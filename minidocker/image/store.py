@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from minidocker.codec.idmap import IDENTITY, IdMap
 from minidocker.errors import Conflict, HostError, InvalidParameter, MinidockerError, NotFound, NotSupported
 from minidocker.image.content import Content
 from minidocker.image.ingest import Ingest
 from minidocker.image.layer import compute_chain_ids, layer_name
 from minidocker.kernel.durable import write_durably
+from minidocker.kernel.overlay import OPAQUE_XATTRS
 from minidocker.reference.reference import InvalidReference, Reference, parse_reference
 from minidocker.reference.resolve import resolve_name
 from minidocker.spec.image import OCI_CONFIG, OCI_MANIFEST, Descriptor, ImageConfig, Index, Manifest
@@ -76,7 +78,8 @@ class ImageStore:
 
     def __init__(
         self, data_root: Path, *, layers_in_use: Callable[[], Collection[str]] = tuple,
-        also_used: Callable[[], tuple[set[str], set[str]]] = lambda: (set(), set()),
+        also_used: Callable[[], tuple[set[str], set[str]]] = lambda: (set(), set()), ids: IdMap = IDENTITY,
+        opaque_xattr: str = OPAQUE_XATTRS[0],
     ) -> None:  # fmt: skip
         """Open the store at *data_root*, made if missing; blobs of unfinished work go.
 
@@ -84,9 +87,11 @@ class ImageStore:
             data_root: where it is.
             layers_in_use: says which layers containers stand on, as `hold_layers` gave them: these stay even without an image.
             also_used: gives the digests of blobs and the ChainIDs of layers that the build cache refers to.
+            ids: see `Content`.
+            opaque_xattr: see `Content`.
         """
         self._layers_in_use, self._also_used = layers_in_use, also_used
-        self.content = Content(data_root)
+        self.content = Content(data_root, ids=ids, opaque_xattr=opaque_xattr)
         self._index_path = data_root / "index.json"
         self._images: dict[str, ImageRecord] = {}
         self._by_name: dict[str, str] = {}

@@ -30,8 +30,14 @@ def on_fd(root_fd: int, path: str, action: Callable[[int], None]) -> None:
         os.close(fd)
 
 
-def attach_on_host(step: Mount) -> None:
-    """Mount on a path of the host: the propagation of everything, and the root file system itself."""
+def attach_on_host(step: Mount, tree_fd: int = -1) -> None:
+    """Mount on a path of the host: the propagation of everything, and the root file system itself.
+
+    As a detached copy that goes on the working directory: whoever may not walk the path stands in it already.
+    """
+    if tree_fd >= 0:
+        mount.move_tree(tree_fd, ".")
+        return
     if step.cwd:
         os.chdir(step.cwd)
     if step.target == "/":
@@ -40,11 +46,14 @@ def attach_on_host(step: Mount) -> None:
         mount.mount(step.source or None, step.target, fstype=step.fstype, flags=step.flags, data=step.data)
 
 
-def attach(step: Mount, root_fd: int) -> None:
-    """Mount on a path inside the root; the mount point is made if the step says so."""
+def attach(step: Mount, root_fd: int, tree_fd: int = -1) -> None:
+    """Mount on a path inside the root; the mount point is made if the step says so. *tree_fd*: see `mount_on_fd`."""
     with ExitStack() as stack:
         source, create = step.source, step.create
-        if step.subpath:
+        if tree_fd >= 0:
+            if create == "source" or step.subpath:
+                create = "dir" if stat.S_ISDIR(os.fstat(tree_fd).st_mode) else "file"
+        elif step.subpath:
             source, create = _open_subpath(step, stack)
         elif create == "source":
             create = "dir" if os.path.isdir(source) else "file"
@@ -59,7 +68,7 @@ def attach(step: Mount, root_fd: int) -> None:
         if existing and step.copy_up:
             _copy_up(step, root_fd)
         else:
-            _attach(step, source, root_fd)
+            _attach(step, source, root_fd, tree_fd)
 
 
 def _find_mode(step: Mount, root_fd: int) -> int:
@@ -99,9 +108,9 @@ def _open_subpath(step: Mount, stack: ExitStack) -> tuple[str, str]:
     return mount.fd_path(fd), "dir" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file"
 
 
-def _attach(step: Mount, source: str, root_fd: int) -> None:
+def _attach(step: Mount, source: str, root_fd: int, tree_fd: int = -1) -> None:
     def act(fd: int) -> None:
-        mount.mount_on_fd(source or None, fd, fstype=step.fstype, flags=step.flags, data=step.data)
+        mount.mount_on_fd(source or None, fd, fstype=step.fstype, flags=step.flags, data=step.data, tree_fd=tree_fd)
 
     try:
         on_fd(root_fd, step.target, act)

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from minidocker.codec.idmap import render_id_map
 from minidocker.kernel.flags import describe_flags
 from minidocker.kernel.steps import (
-    AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LimitDevices, LoadSeccomp,
+    Actor, AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, EnterUserNamespace, Exec, ForkAgain, ForkInit, Join, JoinCgroup, LimitDevices, LoadSeccomp,
     MakeCgroup, MakeConsole, MakeDevice, MakeDirectory, MakeSymlink, MaskPath, Mount, NoNewPrivileges, PivotRoot,
-    PopulateVolume, ReadonlyPath, RemoveLink, ServeNames, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
+    PopulateVolume, ReadonlyPath, RemoveLink, ServeNames, SetClockOffset, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
     Synchronise, Unshare, WriteCgroup, WriteSysctl, actor_of,
 )  # fmt: skip
 
@@ -57,6 +58,12 @@ def describe_step(step: Step) -> Explanation:
         case Join():
             whose = step.path or f"pidfd of {step.pid}"
             return Explanation(what=f"setns({whose}, {describe_flags(step.namespaces)})", chapter=NAMESPACES)
+        case EnterUserNamespace():
+            return Explanation(what=_describe_user_namespace(step), chapter=NAMESPACES)
+        case ForkAgain():
+            return Explanation(what="fork(), the parent ends", chapter=NAMESPACES)
+        case SetClockOffset():
+            return Explanation(what=f"write '{step.clock} {step.seconds} {step.nanoseconds}' > /proc/self/timens_offsets", chapter=NAMESPACES)
         case CreateVeth():
             isolated = ", isolated" if step.isolated else ""
             return Explanation(what=f"link {step.host_name} on {step.bridge} <-> {step.container_name}{isolated}", chapter=NETWORK)
@@ -97,7 +104,7 @@ def describe_step(step: Step) -> Explanation:
         case MaskPath():
             return Explanation(what=f"mount over {step.path}", chapter=SECURITY)
         case SetRlimit():
-            return Explanation(what=f"setrlimit({step.resource.name}, {step.soft}, {step.hard})", chapter=SECURITY)
+            return Explanation(what=f"{'pr' if step.actor is Actor.MONITOR else 'setr'}limit({step.resource.name}, {step.soft}, {step.hard})", chapter=SECURITY)
         case SetOomScore():
             return Explanation(what=f"write '{step.score}' > /proc/self/oom_score_adj", chapter=CGROUPS)
         case Synchronise():
@@ -115,6 +122,13 @@ def describe_step(step: Step) -> Explanation:
             return Explanation(what=f"execve({' '.join(step.argv)})", chapter=NAMESPACES)
         case _:
             assert_never(step)
+
+
+def _describe_user_namespace(step: EnterUserNamespace) -> str:
+    if step.pid or step.path:
+        return f"setns({step.path or f'pidfd of {step.pid}'}, NEWUSER), setgroups(), setresgid(0), setresuid(0)"
+    lines = "; ".join(render_id_map(step.uid_map).splitlines())
+    return f"unshare(NEWUSER), uid_map `{lines}`, setgroups(), setresgid(0), setresuid(0)"
 
 
 def _describe_mount(step: Mount) -> str:

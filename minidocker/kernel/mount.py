@@ -19,8 +19,8 @@ from minidocker.kernel.libc import LIBC, check, raw_syscall
 from minidocker.kernel.namespaces import open_namespace, setns
 
 __all__ = [
-    "bind_readonly", "fd_path", "make_directories", "make_file", "mask_path", "mount", "mount_on_fd", "open_in_root",
-    "pivot_root", "require_filesystem", "separate_mounts", "umount2",
+    "bind_readonly", "fd_path", "make_directories", "make_file", "mask_path", "mount", "mount_on_fd", "move_tree", "open_in_root",
+    "open_tree", "pivot_root", "require_filesystem", "separate_mounts", "umount2",
 ]  # fmt: skip
 
 _AT_FDCWD = -100
@@ -28,6 +28,7 @@ _AT_EMPTY_PATH = 0x1000
 _AT_RECURSIVE = 0x8000
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOVE_MOUNT_T_SYMLINKS = 0x10
 
 PROC_SUPER_MAGIC = 0x9FA0
 """`f_type` of procfs in `<linux/magic.h>`."""
@@ -106,6 +107,18 @@ def _replace_root(directory: int) -> None:
     _pivot_to_cwd()
 
 
+def open_tree(path: str, *, recursive: bool) -> int:
+    """Return a detached copy of the mount at *path*, and with *recursive* of all below it; see open_tree(2)."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
+    return raw_syscall("open_tree", _AT_FDCWD, ctypes.c_char_p(os.fsencode(path)), flags, path=path)
+
+
+def move_tree(tree_fd: int, target: str) -> None:
+    """Attach a detached copy at *target*; see move_mount(2)."""
+    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_SYMLINKS
+    raw_syscall("move_mount", tree_fd, ctypes.c_char_p(b""), _AT_FDCWD, ctypes.c_char_p(os.fsencode(target)), flags, path=target)
+
+
 def umount2(target: str, *, flags: Mnt = Mnt(0)) -> None:
     """Detach *target* from the mount tree; see umount2(2)."""
     check("umount2", lambda: LIBC.umount2(os.fsencode(target), int(flags)), path=target)
@@ -154,14 +167,16 @@ def make_file(root_fd: int, path: str) -> None:
             os.close(parent_fd)
 
 
-def mount_on_fd(source: str | None, target_fd: int, *, fstype: str = "", flags: Ms = Ms(0), data: str = "") -> None:
-    """Mount on the file that *target_fd* has open.
+def mount_on_fd(
+    source: str | None, target_fd: int, *, fstype: str = "", flags: Ms = Ms(0), data: str = "", tree_fd: int = -1
+) -> None:  # fmt: skip
+    """Mount on the file that *target_fd* has open; of a bind, *tree_fd* may be the source as a detached copy.
 
     A bind with further flags takes two calls: the kernel ignores the flags of the first (mount(2), "Bind mount"). Propagation
     always takes one of its own.
     """
     if flags & Ms.REMOUNT:
-        mount(None, os.readlink(fd_path(target_fd)), flags=flags)
+        mount(None, fd_path(target_fd), flags=flags)
         return
     propagation = flags & (Ms.PRIVATE | Ms.SLAVE | Ms.SHARED | Ms.UNBINDABLE)
     if not flags & Ms.BIND:
@@ -169,11 +184,14 @@ def mount_on_fd(source: str | None, target_fd: int, *, fstype: str = "", flags: 
         mount(source, fd_path(target_fd), fstype=fstype, flags=plain, data=data)
         extra = Ms(0)
     else:
-        mount(source, fd_path(target_fd), flags=flags & (Ms.BIND | Ms.REC))
+        if tree_fd < 0:
+            mount(source, fd_path(target_fd), flags=flags & (Ms.BIND | Ms.REC))
+        else:
+            move_tree(tree_fd, fd_path(target_fd))
         extra = flags & ~(Ms.BIND | Ms.REC | propagation)
     if not (extra or propagation):
         return
-    target = os.readlink(fd_path(target_fd))
+    target = os.readlink(fd_path(target_fd)) if tree_fd < 0 else fd_path(tree_fd)
     if extra:
         mount(None, target, flags=Ms.REMOUNT | Ms.BIND | extra | _locked_flags(target))
     if propagation:

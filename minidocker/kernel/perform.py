@@ -13,7 +13,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,13 +27,14 @@ from minidocker.kernel.attach import attach, attach_on_host, on_fd
 from minidocker.kernel.copy import copy_stack
 from minidocker.kernel.flags import Clone, Ms
 from minidocker.kernel.steps import (
-    Actor, AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LimitDevices, LoadSeccomp,
-    MakeCgroup, MakeConsole, MakeDevice, MakeDirectory, MakeSymlink, MaskPath, Mount, NoNewPrivileges, PivotRoot,
-    PopulateVolume, ReadonlyPath, RemoveLink, ServeNames, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
+    Actor, AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, EnterUserNamespace, Exec, ForkAgain, ForkInit, Join,
+    JoinCgroup, LimitDevices, LoadSeccomp, MakeCgroup, MakeConsole, MakeDevice, MakeDirectory, MakeSymlink, MaskPath, Mount, NoNewPrivileges, PivotRoot,
+    PopulateVolume, ReadonlyPath, RemoveLink, ServeNames, SetClockOffset, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
     Synchronise, Unshare, WriteCgroup, WriteSysctl,
 )  # fmt: skip
+from minidocker.kernel.user_namespace import enter_user_namespace, hold_sources
 
-__all__ = ["Channel", "Identity", "InitContext", "MonitorContext", "perform_init_step", "perform_monitor_step", "write_cgroup"]
+__all__ = ["Channel", "Identity", "InitContext", "MonitorContext", "open_joined", "perform_init_step", "perform_monitor_step", "write_cgroup"]
 
 _NULL_DEVICE = os.makedev(1, 3)
 IP_FREEBIND = 15
@@ -45,6 +46,9 @@ class Channel(Protocol):
 
     def announce_namespaces(self) -> None:
         """Say that the new namespaces exist, so that the monitor can configure the network."""
+
+    def hand_over(self, pid: int) -> None:
+        """Say that the process *pid*, our child, goes on in our place."""
 
     def send_console(self, master: int) -> None:
         """Hand the master side of the terminal over."""
@@ -73,6 +77,9 @@ class InitContext:
     execute: Callable[[Exec, InitContext], NoReturn]
     pidfds: Mapping[int, int] = field(default_factory=dict)
     """Open descriptors of the processes that `Join` names, by host pid."""
+    steps: Sequence[Step] = ()
+    held: dict[Step, int] = field(default_factory=dict)
+    """What steps bind from the host, since `EnterUserNamespace`; see `hold_sources`."""
     staging_root: str = ""
     """Host path of the tree that becomes the root."""
     root_fd: int = -1
@@ -90,6 +97,12 @@ class InitContext:
         if self.root_fd >= 0:
             os.close(self.root_fd)
         self.root_fd, self.staging_root = -1, ""
+
+
+def open_joined(steps: Sequence[Step]) -> dict[int, int]:
+    """Return descriptors of the processes that *steps* name: host pids mean nothing inside a pid namespace."""
+    named = {step.pid for step in steps if isinstance(step, Join | EnterUserNamespace) and step.pid}
+    return {pid: os.pidfd_open(pid) for pid in named}
 
 
 def perform_init_step(step: Step, context: InitContext) -> None:
@@ -112,16 +125,24 @@ def perform_init_step(step: Step, context: InitContext) -> None:
                 namespaces.setns(context.pidfds[step.pid], step.namespaces)
             if step.namespaces & Clone.NEWNS:
                 context.change_root()
+        case EnterUserNamespace():
+            _enter_user_namespace(step, context)
+        case ForkAgain():
+            _fork_again(context)
+        case SetClockOffset():
+            _set_clock(step)
         case SetHostname():
             namespaces.set_hostname(step.hostname, domainname=step.domainname)
         case SetLoopbackUp():
             with netlink.open_route_socket() as route:
                 netlink.set_loopback_up(route)
         case Mount():
+            tree_fd = context.held.get(step, -1)
             if step.host_target:
-                attach_on_host(step)
+                attach_on_host(step, tree_fd)
+                context.root_fd = max(context.root_fd, tree_fd)
             else:
-                attach(step, context.root())
+                attach(step, context.root(), tree_fd)
         case MakeDirectory():
             mount.make_directories(context.root(), step.path)
         case PopulateVolume():
@@ -130,11 +151,12 @@ def perform_init_step(step: Step, context: InitContext) -> None:
             _make_device(step, context.root())
         case BindDevice():
             mount.make_file(context.root(), step.path)
-            on_fd(context.root(), step.path, lambda fd: mount.mount_on_fd(step.host_path, fd, flags=Ms.BIND))
+            held = context.held.get(step, -1)
+            on_fd(context.root(), step.path, lambda fd: mount.mount_on_fd(step.host_path, fd, flags=Ms.BIND, tree_fd=held))
         case MakeSymlink():
             _make_symlink(step, context.root())
         case PivotRoot():
-            mount.pivot_root(step.root, readonly=step.readonly)
+            mount.pivot_root(mount.fd_path(context.root()) if context.held else step.root, readonly=step.readonly)
             context.change_root()
         case MakeConsole():
             _make_console(step, context)
@@ -180,6 +202,26 @@ def _write_file(path: str, value: str) -> None:
         os.close(fd)
 
 
+def _enter_user_namespace(step: EnterUserNamespace, context: InitContext) -> None:
+    """Leave the host's users behind. Init stands in the tree that becomes the root: its path may lead through closed directories."""
+    if context.staging_root and step.carries:
+        context.held = hold_sources(context.steps[context.steps.index(step) + 1 :])
+        os.chdir(context.staging_root)
+    enter_user_namespace(step, context.pidfds.get(step.pid, -1))
+
+
+def _set_clock(step: SetClockOffset) -> None:
+    _write_file("/proc/self/timens_offsets", f"{step.clock} {step.seconds} {step.nanoseconds}")
+
+
+def _fork_again(context: InitContext) -> None:
+    child = os.fork()
+    if child:
+        context.channel.hand_over(child)
+        process.exit_child(0)
+    os.setsid()
+
+
 def _join(step: Join) -> None:
     fd = os.open(step.path, os.O_RDONLY | os.O_CLOEXEC) if step.path else os.pidfd_open(step.pid)
     try:
@@ -193,7 +235,8 @@ def _join(step: Join) -> None:
 def _populate_volume(step: PopulateVolume, context: InitContext) -> None:
     with suppress(FileNotFoundError, NotADirectoryError):  # the image has nothing at this path: the volume stays empty
         source = mount.open_in_root(context.root(), step.path, flags=os.O_RDONLY | os.O_DIRECTORY)
-        target = os.open(step.volume, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        held = context.held.get(step, -1)
+        target = os.dup(held) if held >= 0 else os.open(step.volume, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if not os.listdir(target):
                 copy_stack((source,), target)
@@ -284,6 +327,8 @@ class MonitorContext:
     """Forks init and returns its pid, or raises what it died of."""
     wait_namespaces: Callable[[], None]
     """Returns once init has made its namespaces."""
+    adopt_init: Callable[[], int] = lambda: 0
+    """Returns the pid of init's child, once it goes on in init's place."""
     init_pid: int = 0
     host_route: socket.socket | None = None
     container_route: socket.socket | None = None
@@ -312,6 +357,12 @@ def perform_monitor_step(step: Step, context: MonitorContext) -> None:
             _join(step)
         case ForkInit():
             context.init_pid = context.fork_init()
+        case ForkAgain():
+            context.init_pid = context.adopt_init()
+        case SetClockOffset(actor=Actor.MONITOR):
+            _set_clock(step)
+        case SetRlimit(actor=Actor.MONITOR):
+            process.set_rlimit(step.resource, soft=step.soft, hard=step.hard, pid=context.init_pid)
         case CreateVeth():
             _create_veth(step, context)
         case AddAddress():

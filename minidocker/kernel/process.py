@@ -16,13 +16,14 @@ from minidocker.kernel.libc import LIBC, check, raw_syscall
 
 __all__ = [
     "exit_child", "join_session_keyring", "make_sealed_copy", "mark_close_on_exec", "reset_signals",
-    "set_keep_capabilities", "set_no_new_privileges", "set_not_dumpable", "set_parent_death_signal", "set_rlimit", "set_title",
+    "set_child_subreaper", "set_keep_capabilities", "set_no_new_privileges", "set_not_dumpable", "set_parent_death_signal", "set_rlimit", "set_title",
 ]  # fmt: skip
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_KEEPCAPS: Final = 8
 _PR_SET_NAME: Final = 15
+_PR_SET_CHILD_SUBREAPER: Final = 36
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _KEYCTL_JOIN_SESSION_KEYRING: Final = 1
 _CLOSE_RANGE_CLOEXEC: Final = 4
@@ -50,6 +51,11 @@ def set_parent_death_signal(number: signal.Signals) -> None:
     _prctl("PR_SET_PDEATHSIG", _PR_SET_PDEATHSIG, int(number))
 
 
+def set_child_subreaper(adopt: bool) -> None:
+    """Become the parent of descendants whose own parent ends, or no longer."""
+    _prctl("PR_SET_CHILD_SUBREAPER", _PR_SET_CHILD_SUBREAPER, int(adopt))
+
+
 def set_keep_capabilities(keep: bool) -> None:
     """Keep the permitted capabilities over the next change of user id, or no longer."""
     _prctl("PR_SET_KEEPCAPS", _PR_SET_KEEPCAPS, int(keep))
@@ -72,9 +78,9 @@ def mark_close_on_exec(first: int) -> None:
     raw_syscall("close_range", first, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC)
 
 
-def set_rlimit(name: Rlimit, *, soft: int, hard: int) -> None:
-    """Limit a resource of this process; `-1` is unlimited. See setrlimit(2)."""
-    resource.setrlimit(int(name), (soft, hard))
+def set_rlimit(name: Rlimit, *, soft: int, hard: int, pid: int = 0) -> None:
+    """Limit a resource of this process, or of *pid*; `-1` is unlimited. See prlimit(2)."""
+    resource.prlimit(pid, int(name), (soft, hard))
 
 
 def reset_signals() -> None:

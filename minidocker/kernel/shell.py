@@ -16,11 +16,12 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final, assert_never
 
+from minidocker.codec.idmap import render_id_map
 from minidocker.kernel.flags import Clone, Ms
 from minidocker.kernel.steps import (
-    Actor, AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LimitDevices, LoadSeccomp,
+    Actor, AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, EnterUserNamespace, Exec, ForkAgain, ForkInit, Join, JoinCgroup, LimitDevices, LoadSeccomp,
     MakeCgroup, MakeConsole, MakeDevice, MakeDirectory, MakeSymlink, MaskPath, Mount, NoNewPrivileges, PivotRoot,
-    PopulateVolume, ReadonlyPath, RemoveLink, ServeNames, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
+    PopulateVolume, ReadonlyPath, RemoveLink, ServeNames, SetClockOffset, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
     Synchronise, Unshare, WriteCgroup, WriteSysctl, actor_of,
 )  # fmt: skip
 
@@ -71,14 +72,22 @@ def render_shell(steps: Sequence[Step]) -> str:
     init = [step for step in steps if actor_of(step) is Actor.INIT]
     root = next((step.root for step in init if isinstance(step, PivotRoot)), "")
     lines = [_HEADER, f"root={shlex.quote(root)}", _FUNCTIONS, "case $stage in", "monitor)"]
-    lines += _indent(_monitor_lines(monitor))
+    users = next((step for step in init if isinstance(step, EnterUserNamespace) and not (step.pid or step.path)), None)
+    entered = any(isinstance(step, EnterUserNamespace) for step in init)
+    names = next((step for step in init if isinstance(step, SetHostname) and entered), None)
+    lines += _indent(_monitor_lines(monitor, users, names))
+    last = next((step for step in reversed(init) if isinstance(step, Unshare) and step.namespaces & Clone.NEWNS), None)
     stage, body = 1, ["init-1)"]
     for step in init:
-        if isinstance(step, Unshare | Join):
+        if isinstance(step, Unshare | Join | EnterUserNamespace):
             stage += 1
             body += _indent([*_reason(step), _enter(step, f"init-{stage}")])
             body += ["\t;;", f"init-{stage})"]
-            if isinstance(step, Unshare) and step.namespaces & Clone.NEWNS:
+            if step is users:
+                body += _indent([*_AWAIT_MAP.splitlines(), f'exec setpriv --inh-caps -all --ambient-caps -all --reuid 0 --regid 0 --clear-groups sh "$0" init-{stage + 1}'])
+                stage += 1
+                body += ["\t;;", f"init-{stage})"]
+            if step is last:
                 body += _indent(_ANNOUNCE.splitlines())
             continue
         body += _indent([*_reason(step), *_init_lines(step, init)])
@@ -99,11 +108,29 @@ read -r pid rest < /proc/self/stat # of the host's /proc: our number outside
 echo "$pid" > "$meeting/namespaces\""""
 
 
-def _monitor_lines(steps: Sequence[Step]) -> Iterator[str]:
-    """Yield the monitor's part: groups, birth, network; at the end it clears up."""
+_AWAIT_MAP: Final = """\
+read -r pid rest < /proc/self/stat
+echo "$pid" > "$meeting/users"
+read -r go < "$meeting/mapped" # until then we are nobody"""
+
+
+def _map_lines(step: EnterUserNamespace) -> Iterator[str]:
+    """Yield how the monitor says who the users in the new namespace are: who is in it may not."""
+    yield 'read -r pid < "$meeting/users"'
+    for kind, ranges in (("gid_map", step.gid_map), ("uid_map", step.uid_map)):
+        words = render_id_map(ranges).rstrip("\n").replace("\n", "\\n")
+        yield f"printf '{words}\\n' > /proc/$pid/{kind}"
+    yield 'echo go > "$meeting/mapped"'
+
+
+def _monitor_lines(steps: Sequence[Step], users: EnterUserNamespace | None, names: SetHostname | None) -> Iterator[str]:
+    """Yield the monitor's part: groups, birth, users, network; at the end it clears up."""
     groups = [step.path for step in steps if isinstance(step, MakeCgroup)]
     yield "meeting=$(mktemp -d)"
     yield 'mkfifo "$meeting/namespaces" "$meeting/go"'
+    if users is not None:
+        yield 'mkfifo "$meeting/users" "$meeting/mapped"'
+        yield 'chmod 711 "$meeting"; chmod 666 "$meeting"/* # for the new root, who is somebody else outside'
     yield "export meeting"
     removal = "".join(f"; rmdir {shlex.quote(group)} || :" for group in groups)
     end = 'rm -r "$meeting"' + removal
@@ -121,7 +148,10 @@ def _monitor_lines(steps: Sequence[Step]) -> Iterator[str]:
                 yield "exec 3<&0"
                 yield birth
                 yield "child=$!"
+                yield from () if users is None else _map_lines(users)
                 yield 'read -r pid < "$meeting/namespaces"'
+                for line in () if names is None else _set_names(names):
+                    yield f"nsenter --target $pid --uts sh -c {shlex.quote(line)}"
             case _:
                 yield from _monitor_step(step)
     yield ""
@@ -158,6 +188,10 @@ def _monitor_step(step: Step) -> Iterator[str]:
             yield f"{inside} ip{family} route add {step.destination or 'default'} via {step.gateway}"
         case RemoveLink():
             yield f"ip link delete {step.link}"
+        case SetRlimit():
+            yield _set_limit(step, "$pid")
+        case SetClockOffset():
+            yield _set_clock(step)
         case ServeNames():
             yield f"# not with a shell: a name service on {step.address}"
         case _:
@@ -174,13 +208,28 @@ def _make_cgroup(step: MakeCgroup) -> Iterator[str]:
         yield f"make_group {shlex.quote(parent)}{files}"
 
 
-def _enter(step: Unshare | Join, stage: str) -> str:
+def _set_limit(step: SetRlimit, pid: str) -> str:
+    limit = ":".join("unlimited" if n == -1 else str(n) for n in (step.soft, step.hard))
+    return f"prlimit --pid {pid} --{step.resource.name.lower()}={limit}"
+
+
+def _set_clock(step: SetClockOffset) -> str:
+    return f"echo {step.clock} {step.seconds} {step.nanoseconds} > /proc/self/timens_offsets # with the shell itself, which has not forked yet"
+
+
+def _enter(step: Unshare | Join | EnterUserNamespace, stage: str) -> str:
+    if isinstance(step, EnterUserNamespace):
+        if step.pid or step.path:
+            whose = f"--user={shlex.quote(step.path)}" if step.path else f"--target {step.pid} --user"
+            return f'exec nsenter {whose} --setuid 0 --setgid 0 sh "$0" {stage}'
+        return f'exec unshare --user --keep-caps sh "$0" {stage}'
     words = [option for kind, option in _OPTIONS.items() if step.namespaces & kind]
     if isinstance(step, Join):
         options = [word.partition(" ")[0] for word in words]
         where = [f"{o}={shlex.quote(step.path)}" for o in options] if step.path else [f"--target {step.pid}", *options]
         return f'exec nsenter {" ".join(where)} sh "$0" {stage}'
-    return f'exec unshare {" ".join(words)} sh "$0" {stage}'
+    forks = ["--fork", "--kill-child", "setsid"] if step.namespaces & Clone.NEWPID else []
+    return f'exec unshare {" ".join([*words, *forks])} sh "$0" {stage}'
 
 
 def _inside(path: str) -> str:
@@ -192,10 +241,13 @@ def _init_lines(step: Step, steps: Sequence[Step]) -> Iterator[str]:
     match step:
         case JoinCgroup():
             yield f"echo 0 > {shlex.quote(step.path)}/cgroup.procs"
+        case SetClockOffset():
+            yield _set_clock(step)
         case SetHostname():
-            yield f"echo {shlex.quote(step.hostname)} > /proc/sys/kernel/hostname"
-            if step.domainname:
-                yield f"echo {shlex.quote(step.domainname)} > /proc/sys/kernel/domainname"
+            if any(isinstance(other, EnterUserNamespace) for other in steps):
+                yield "# the monitor does it from outside: the files below /proc/sys/kernel are root's of the host"
+            else:
+                yield from _set_names(step)
         case SetLoopbackUp():
             yield "ip link set lo up"
         case Mount():
@@ -225,10 +277,11 @@ def _init_lines(step: Step, steps: Sequence[Step]) -> Iterator[str]:
         case MaskPath():
             yield f"mask {_inside(step.path)}"
         case SetRlimit():
-            limit = ":".join("unlimited" if n == -1 else str(n) for n in (step.soft, step.hard))
-            yield f"prlimit --pid $$ --{step.resource.name.lower()}={limit}"
+            yield _set_limit(step, "$$")
         case SetOomScore():
             yield f"echo {step.score} > /proc/self/oom_score_adj"
+        case ForkAgain():
+            yield "# unshare has forked: process 1 is here"
         case Synchronise():
             yield 'read -r go < "$meeting/go"'
         case LoadSeccomp():
@@ -241,10 +294,16 @@ def _init_lines(step: Step, steps: Sequence[Step]) -> Iterator[str]:
             yield from _execute(step, steps)
         case MakeCgroup() | WriteCgroup() | LimitDevices() | ForkInit() | CreateVeth() | AddAddress() | SetLinkUp() | AddRoute() | RemoveLink() | ServeNames():
             raise AssertionError(f"{type(step).__name__} is a step of the monitor")
-        case Unshare() | Join():
+        case Unshare() | Join() | EnterUserNamespace():
             raise AssertionError("starts a stage of its own")
         case _:
             assert_never(step)
+
+
+def _set_names(step: SetHostname) -> Iterator[str]:
+    for kind, name in (("hostname", step.hostname), ("domainname", step.domainname)):
+        if name:
+            yield f"echo {shlex.quote(name)} > /proc/sys/kernel/{kind}"
 
 
 def _mount(step: Mount) -> Iterator[str]:

@@ -24,12 +24,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+from minidocker.codec.idmap import IdRange
 from minidocker.kernel.flags import Clone, Ms, Rlimit
 
 __all__ = [
-    "Actor", "AddAddress", "AddRoute", "BindDevice", "CreateVeth", "DropCapabilities", "Exec", "ForkInit", "Join",
+    "Actor", "AddAddress", "AddRoute", "BindDevice", "CreateVeth", "DropCapabilities", "EnterUserNamespace", "Exec", "ForkAgain", "ForkInit", "Join",
     "JoinCgroup", "LimitDevices", "LoadSeccomp", "MakeCgroup", "MakeConsole", "MakeDevice", "MakeDirectory", "MakeSymlink", "MaskPath", "Mount",
-    "NoNewPrivileges", "PivotRoot", "PopulateVolume", "ReadonlyPath", "SetHostname", "SetLinkUp", "SetLoopbackUp", "SetOomScore",
+    "NoNewPrivileges", "PivotRoot", "PopulateVolume", "ReadonlyPath", "SetClockOffset", "SetHostname", "SetLinkUp", "SetLoopbackUp", "SetOomScore",
     "SetRlimit", "SetUser", "Step", "Synchronise", "Unshare", "WriteCgroup", "WriteSysctl", "actor_of",
 ]  # fmt: skip
 
@@ -116,6 +117,47 @@ class Join:
     """Instead of a process: a file of the host that stands for one namespace, such as `/run/netns/NAME`."""
     namespaces: Clone
     actor: Actor
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnterUserNamespace:
+    """Become root of a new user namespace with these maps, or of the one that process *pid* is in; see user_namespaces(7).
+
+    What later steps bind from the host is taken along as detached copies of its mounts: whoever init is from here on may not walk
+    the host's paths to it.
+    """
+
+    TAGGED: ClassVar[bool] = True
+    uid_map: tuple[IdRange, ...]
+    gid_map: tuple[IdRange, ...]
+    pid: int = 0
+    """Host pid of a process in the namespace; 0: a new one is made."""
+    path: str = ""
+    """Instead of a process: a file of the host that stands for the namespace."""
+    carries: bool = True
+    """Whether what later steps bind is taken along; a user who may not mount yet takes nothing."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetClockOffset:
+    """Say by how much a clock differs in the time namespace for children, while nobody is in it; see time_namespaces(7)."""
+
+    TAGGED: ClassVar[bool] = True
+    clock: str
+    """`monotonic` or `boottime`."""
+    seconds: int
+    nanoseconds: int = 0
+    actor: Actor = Actor.INIT
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkAgain:
+    """Go on as init's child, the first of the pid namespace that init has just made; the monitor becomes its parent."""
+
+    TAGGED: ClassVar[bool] = True
     why: str = ""
 
 
@@ -276,6 +318,9 @@ class BindDevice:
     TAGGED: ClassVar[bool] = True
     host_path: str
     path: str
+    type: str = "c"
+    major: int = 0
+    minor: int = 0
     why: str = ""
 
 
@@ -350,6 +395,8 @@ class SetRlimit:
     resource: Rlimit
     soft: int
     hard: int
+    actor: Actor = Actor.INIT
+    """The monitor, where init has left the user namespace in which raising a limit is allowed."""
     why: str = ""
 
 
@@ -434,7 +481,7 @@ class Exec:
 
 
 Step = (
-    MakeCgroup | WriteCgroup | LimitDevices | ForkInit | JoinCgroup | Unshare | Join | CreateVeth | AddAddress | SetLinkUp
+    MakeCgroup | WriteCgroup | LimitDevices | ForkInit | ForkAgain | JoinCgroup | Unshare | Join | EnterUserNamespace | SetClockOffset | CreateVeth | AddAddress | SetLinkUp
     | SetLoopbackUp | AddRoute | RemoveLink | ServeNames | SetHostname | Mount | MakeDirectory | PopulateVolume | MakeDevice | BindDevice | MakeSymlink | PivotRoot | MakeConsole
     | WriteSysctl | ReadonlyPath | MaskPath | SetRlimit | SetOomScore | Synchronise | NoNewPrivileges | LoadSeccomp
     | DropCapabilities | SetUser | Exec
@@ -446,6 +493,6 @@ _MONITOR_STEPS = (MakeCgroup, WriteCgroup, LimitDevices, ForkInit, CreateVeth, A
 
 def actor_of(step: Step) -> Actor:
     """Return who performs *step*; `Synchronise` belongs to both and counts as init's."""
-    if isinstance(step, Unshare | Join):
+    if isinstance(step, Unshare | Join | SetRlimit | SetClockOffset):
         return step.actor
     return Actor.MONITOR if isinstance(step, _MONITOR_STEPS) else Actor.INIT

@@ -26,12 +26,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from minidocker.container.init import CANNOT_START, run_init
-from minidocker.container.protocol import ConsoleMade, Failed, Go, NamespacesMade, Ready, receive_message, send_message
+from minidocker.container.protocol import ConsoleMade, Failed, Go, HandedOver, NamespacesMade, Ready, receive_message, send_message
 from minidocker.errors import HostError, MinidockerError
 from minidocker.kernel.flags import Clone
 from minidocker.kernel.namespaces import open_namespace, setns
-from minidocker.kernel.perform import MonitorContext, perform_monitor_step
-from minidocker.kernel.steps import Join, Step, Synchronise
+from minidocker.kernel.perform import MonitorContext, open_joined, perform_monitor_step
+from minidocker.kernel.process import set_child_subreaper
+from minidocker.kernel.steps import ForkAgain, Step, Synchronise
 
 __all__ = ["Birth", "StartFailed", "pass_gate", "send_console"]
 
@@ -67,7 +68,7 @@ class Birth:
             StartFailed: init could not go on.
             HostError: a step of ours failed.
         """
-        context = MonitorContext(fork_init=self._fork, wait_namespaces=self._wait_namespaces)
+        context = MonitorContext(fork_init=self._fork, wait_namespaces=self._wait_namespaces, adopt_init=self._adopt)
         # What the plan makes for the next child is not meant for the hooks that we start after it.
         self._own = {flag: open_namespace("self", flag) for flag in _FOR_CHILDREN}
         pauses = sum(isinstance(step, Synchronise) for step in self._steps)
@@ -90,7 +91,8 @@ class Birth:
 
     def _fork(self) -> int:
         self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pidfds = {step.pid: os.pidfd_open(step.pid) for step in self._steps if isinstance(step, Join) and step.pid}
+        pidfds = open_joined(self._steps)
+        set_child_subreaper(any(isinstance(step, ForkAgain) for step in self._steps))
         self.pid = os.fork()
         if self.pid == 0:
             self._connection.close()
@@ -106,6 +108,15 @@ class Birth:
         while not self._namespaces_made:
             self._read_word()
 
+    def _adopt(self) -> int:
+        """Return the pid of the child that init handed over to; init itself has ended."""
+        former = self.pid
+        while self.pid == former:
+            self._read_word()
+        os.waitpid(former, 0)
+        set_child_subreaper(False)
+        return self.pid
+
     def _wait_ready(self) -> None:
         while not self._ready:
             self._read_word()
@@ -115,6 +126,8 @@ class Birth:
         match message:
             case NamespacesMade():
                 self._namespaces_made = True
+            case HandedOver():
+                self.pid = message.pid
             case ConsoleMade():
                 self.console = fds[0]
             case Ready():

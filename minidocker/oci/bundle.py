@@ -16,7 +16,7 @@ from minidocker.spec.record import Json, read_record
 
 __all__ = [
     "OCI_VERSION", "Capabilities", "ConsoleSize", "Device", "Hook", "Hooks", "IdMapping", "Linux", "Mount", "Namespace", "Process",
-    "Resources", "Rlimit", "Spec", "User", "parse_spec", "read_bundle", "read_process",
+    "Resources", "Rlimit", "Spec", "TimeOffset", "User", "parse_spec", "read_bundle", "read_process",
 ]  # fmt: skip
 
 OCI_VERSION = "1.0.2"
@@ -130,6 +130,14 @@ class Namespace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimeOffset:
+    """By how much a clock of a time namespace differs from the machine's."""
+
+    secs: int = 0
+    nanosecs: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IdMapping:
     """A range of ids of a user namespace."""
 
@@ -218,6 +226,8 @@ class Linux:
     namespaces: tuple[Namespace, ...] = ()
     uid_mappings: tuple[IdMapping, ...] = ()
     gid_mappings: tuple[IdMapping, ...] = ()
+    time_offsets: Mapping[str, TimeOffset] = field(default_factory=dict)
+    """By clock: `monotonic`, `boottime`."""
     devices: tuple[Device, ...] = ()
     cgroups_path: str = ""
     resources: Resources = field(default_factory=Resources)
@@ -260,11 +270,23 @@ def parse_spec(document: Json) -> Spec:
         raise InvalidParameter("read bundle: a namespace is named twice")
     if "mount" not in kinds:
         raise NotSupported("run a bundle without a mount namespace of its own", hint="add `mount` to `linux.namespaces`")
-    if "user" in kinds:
-        raise NotSupported("run a bundle in a user namespace", hint="leave `user` out of `linux.namespaces`")
+    _check_users(spec.linux)
     if (spec.hostname or spec.domainname) and "uts" not in kinds:
         raise InvalidParameter("unable to set hostname without a private UTS namespace")
     return spec
+
+
+def _check_users(linux: Linux) -> None:
+    user = next((namespace for namespace in linux.namespaces if namespace.type == "user"), None)
+    has_map = bool(linux.uid_mappings and linux.gid_mappings)
+    if user is None and (linux.uid_mappings or linux.gid_mappings):
+        raise InvalidParameter("user namespace mappings specified, but user namespace isn't enabled in the config")
+    if user is not None and not user.path and not has_map:
+        raise InvalidParameter("user namespaces enabled, but no uid and gid mappings found")
+    if linux.time_offsets and not any(namespace.type == "time" and not namespace.path for namespace in linux.namespaces):
+        raise InvalidParameter("time namespace offsets specified, but no new time namespace is enabled in the config")
+    if unknown := linux.time_offsets.keys() - {"monotonic", "boottime"}:
+        raise InvalidParameter(f"set time offset of clock `{min(unknown)}`: only `monotonic` and `boottime` have one")
 
 
 def check_process(process: Process) -> None:

@@ -67,7 +67,7 @@ def render_features() -> dict[str, Json]:
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": [*sorted(MOUNT_OPTIONS)],
         "linux": {
-            "namespaces": [*sorted(set(NAMESPACES) - {"user"})],
+            "namespaces": [*sorted(NAMESPACES)],
             "capabilities": [*CAPABILITIES],
             "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": False},
             "seccomp": {

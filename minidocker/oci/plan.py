@@ -13,12 +13,13 @@ from typing import Final
 
 from minidocker.cgroup.layout import CgroupLayout
 from minidocker.cgroup.limits import plan_cgroup, plan_device_rules, plan_join, plan_limits, plan_view
+from minidocker.codec.idmap import IdRange
 from minidocker.container.plan import DEFAULT_DEVICES, device_rules, plan_privileges
 from minidocker.errors import InvalidParameter
 from minidocker.kernel import flags
 from minidocker.kernel.flags import CAPABILITIES, Clone, Ms
 from minidocker.kernel.steps import (
-    Actor, Exec, ForkInit, Join, MakeConsole, MakeDevice, MakeSymlink, MaskPath, Mount, PivotRoot, ReadonlyPath, SetHostname,
+    Actor, BindDevice, EnterUserNamespace, Exec, ForkAgain, ForkInit, Join, MakeConsole, MakeDevice, MakeSymlink, MaskPath, Mount, PivotRoot, ReadonlyPath, SetClockOffset, SetHostname,
     SetLoopbackUp, SetOomScore, SetRlimit, Step, Synchronise, Unshare, WriteCgroup, WriteSysctl,
 )  # fmt: skip
 from minidocker.oci import bundle
@@ -58,6 +59,8 @@ class Ground:
     container_id: str
     root: str
     """Host path of the root file system."""
+    is_root: bool = True
+    """Whether the caller is root, who may mount before a user namespace gives the right to."""
     layout: CgroupLayout
     seccomp_program: bytes = b""
 
@@ -115,15 +118,16 @@ def plan_bundle(spec: bundle.Spec, process: bundle.Process, ground: Ground) -> t
         *plan_limits(compute_limits(spec.linux.resources), ground.layout, name),
         *_plan_unified(spec.linux.resources, ground.layout, name),
         *plan_device_rules(ground.layout, name, _device_rules(spec.linux.resources.devices)),
-        *_plan_birth(spec.linux, plan_join(ground.layout, name)),
+        *(_plan_foreign_birth(spec, process, ground, name) if _has_users(spec.linux) else _plan_birth(spec.linux, plan_join(ground.layout, name))),
         *_plan_names(spec),
-        *_plan_root(spec, ground),
+        *(() if _has_users(spec.linux) and ground.is_root else _plan_root(spec, ground)),
         *(step for mount in spec.mounts for step in _plan_mount(mount, ground.layout, shown)),
-        *_plan_devices(spec.linux.devices),
+        *_plan_devices(spec.linux),
         Synchronise(why="hooks of the bundle run now: the mounts are there, and so are still the host's files"),
         PivotRoot(root=ground.root, readonly=spec.root.readonly, why="the bundle's file system becomes the root"),
         *_plan_after_pivot(spec, process),
         Synchronise(why="created; what follows is up to `start`"),
+        *(_plan_limits(process, Actor.MONITOR) if _has_users(spec.linux) else ()),
         *_plan_command(process, ground.seccomp_program),
     )  # fmt: skip
 
@@ -137,16 +141,70 @@ def _plan_unified(resources: bundle.Resources, layout: CgroupLayout, name: str) 
         yield WriteCgroup(path=f"{layout.hierarchies[0].mount_point}/{name}/{file}", value=value, why="as the bundle says")
 
 
-def _plan_birth(linux: bundle.Linux, join: tuple[Step, ...]) -> Iterator[Step]:
+def _has_users(linux: bundle.Linux) -> bool:
+    return any(namespace.type == "user" for namespace in linux.namespaces)
+
+
+def _wanted(linux: bundle.Linux) -> dict[str, str]:
     wanted = {namespace.type: namespace.path for namespace in linux.namespaces}
     unknown = sorted(set(wanted) - set(NAMESPACES))
     if unknown:
         raise InvalidParameter(f"make namespace `{unknown[0]}`: there is no such kind")
+    return wanted
+
+
+def _id_map(mappings: tuple[bundle.IdMapping, ...]) -> tuple[IdRange, ...]:
+    return tuple(IdRange(m.container_id, m.host_id, m.size) for m in mappings)
+
+
+def _plan_foreign_birth(spec: bundle.Spec, process: bundle.Process, ground: Ground, name: str) -> Iterator[Step]:
+    """Yield the birth of a container with users of its own: what exists is joined and what only root may do is done before."""
+    wanted = _wanted(spec.linux)
+    if wanted.get("pid"):
+        yield Join(path=wanted["pid"], namespaces=Clone.NEWPID, actor=Actor.MONITOR, why="a namespace that exists already")
+    yield ForkInit(why="from here on two processes work side by side")
+    yield from plan_join(ground.layout, name)
+    yield from _plan_score(process)
+    for kind, path in wanted.items():
+        if path and kind not in ("pid", "user", "mount"):
+            yield Join(path=path, namespaces=NAMESPACES[kind], actor=Actor.INIT, why="a namespace that exists already")
+    if wanted.get("time") == "":
+        yield Unshare(namespaces=Clone.NEWTIME, actor=Actor.INIT, why="takes effect for the next child; the clocks are set by the host's root")
+        yield from _plan_clocks(spec.linux, Actor.INIT)
+    if ground.is_root:
+        yield Unshare(namespaces=Clone.NEWNS, actor=Actor.INIT, why="mounts that the host's root makes and the host does not see")
+        yield from _plan_root(spec, ground)
+    yield EnterUserNamespace(
+        uid_map=_id_map(spec.linux.uid_mappings), gid_map=_id_map(spec.linux.gid_mappings), path=wanted["user"], carries=ground.is_root, why="who is root here is somebody else outside"
+    )
+    if wanted.get("pid") == "":
+        yield Unshare(namespaces=Clone.NEWPID, actor=Actor.INIT, why="takes effect for the next child")
+    if "" in (wanted.get("pid"), wanted.get("time")):
+        yield ForkAgain(why="the child is in the namespaces just made")
+    new = Clone.NEWNS
+    for kind, path in wanted.items():
+        new |= Clone(0) if path or kind in ("user", "pid", "time", "cgroup") else NAMESPACES[kind]
+    yield Unshare(namespaces=new, actor=Actor.INIT, why="new ones for the rest, which belong to the new root")
+    if ground.is_root:
+        yield Mount(source=ground.root, target=ground.root, flags=Ms.BIND | Ms.REC, host_target=True, why="what came from outside is locked")
+    if "cgroup" in wanted and not wanted["cgroup"]:
+        yield Unshare(namespaces=Clone.NEWCGROUP, actor=Actor.INIT, why="its root is the group just joined")
+
+
+def _plan_clocks(linux: bundle.Linux, actor: Actor) -> Iterator[Step]:
+    for clock, offset in linux.time_offsets.items():
+        why = "as the bundle says, before anybody is in there"
+        yield SetClockOffset(clock=clock, seconds=offset.secs, nanoseconds=offset.nanosecs, actor=actor, why=why)
+
+
+def _plan_birth(linux: bundle.Linux, join: tuple[Step, ...]) -> Iterator[Step]:
+    wanted = _wanted(linux)
     for kind in ("time", "pid"):  # both take effect at the fork
         if wanted.get(kind):
             yield Join(path=wanted[kind], namespaces=NAMESPACES[kind], actor=Actor.MONITOR, why="a namespace that exists already")
         elif kind in wanted:
             yield Unshare(namespaces=NAMESPACES[kind], actor=Actor.MONITOR, why="takes effect for the next child")
+            yield from _plan_clocks(linux, Actor.MONITOR) if kind == "time" else ()
     yield ForkInit(why="from here on two processes work side by side")
     rest = {kind: path for kind, path in wanted.items() if kind not in ("time", "pid", "cgroup")}
     for kind, path in rest.items():
@@ -204,16 +262,22 @@ def _plan_mount(mount: bundle.Mount, layout: CgroupLayout, group: str) -> Iterat
     )  # fmt: skip
 
 
-def _plan_devices(devices: tuple[bundle.Device, ...]) -> Iterator[Step]:
-    named = {device.path for device in devices}
-    for default in DEFAULT_DEVICES:
-        if default.path not in named:
-            yield MakeDevice(path=default.path, type=default.kind, major=default.major, minor=default.minor, why="every container has it")
-    for device in devices:
-        kind = "c" if device.type == "u" else device.type
-        yield MakeDevice(
-            path=device.path, type=kind, major=device.major, minor=device.minor, mode=device.file_mode & 0o7777, why="as the bundle says"
-        )
+def _plan_devices(linux: bundle.Linux) -> Iterator[Step]:
+    named = {device.path for device in linux.devices}
+    wanted = [
+        *(MakeDevice(path=d.path, type=d.kind, major=d.major, minor=d.minor, why="every container has it") for d in DEFAULT_DEVICES if d.path not in named),
+        *(
+            MakeDevice(
+                path=d.path, type="c" if d.type == "u" else d.type, major=d.major, minor=d.minor, mode=d.file_mode & 0o7777, why="as the bundle says"
+            )
+            for d in linux.devices
+        ),
+    ]  # fmt: skip
+    for step in wanted:
+        if _has_users(linux):
+            yield BindDevice(host_path=step.path, path=step.path, type=step.type, major=step.major, minor=step.minor, why=step.why)
+        else:
+            yield step
     for path, target in _DEVICE_LINKS.items():
         yield MakeSymlink(path=path, target=target, why="a name that programs expect")
 
@@ -228,18 +292,23 @@ def _plan_after_pivot(spec: bundle.Spec, process: bundle.Process) -> Iterator[St
         yield ReadonlyPath(path=path, why="as the bundle says")
     for path in spec.linux.masked_paths:
         yield MaskPath(path=path, why="as the bundle says")
-    yield from _plan_limits(process)
+    if not _has_users(spec.linux):
+        yield from _plan_limits(process, Actor.INIT)
+        yield from _plan_score(process)
 
 
-def _plan_limits(process: bundle.Process) -> Iterator[Step]:
+def _plan_score(process: bundle.Process) -> Iterator[Step]:
+    if process.oom_score_adj is not None:
+        yield SetOomScore(score=process.oom_score_adj, why="as the bundle says")
+
+
+def _plan_limits(process: bundle.Process, actor: Actor) -> Iterator[Step]:
     for limit in process.rlimits:
         word = limit.type.removeprefix("RLIMIT_")
         if word not in flags.Rlimit.__members__:
             raise InvalidParameter(f"set rlimit `{limit.type}`: there is no such limit")
         soft, hard = (-1 if value >= 1 << 63 else value for value in (limit.soft, limit.hard))
-        yield SetRlimit(resource=flags.Rlimit[word], soft=soft, hard=hard, why="as the bundle says")
-    if process.oom_score_adj is not None:
-        yield SetOomScore(score=process.oom_score_adj, why="as the bundle says")
+        yield SetRlimit(resource=flags.Rlimit[word], soft=soft, hard=hard, actor=actor, why="as the bundle says")
 
 
 def _plan_command(process: bundle.Process, program: bytes) -> Iterator[Step]:
@@ -257,10 +326,17 @@ def _plan_command(process: bundle.Process, program: bytes) -> Iterator[Step]:
 
 def plan_process(spec: bundle.Spec, process: bundle.Process, pid: int, ground: Ground) -> tuple[Step, ...]:
     """Return the steps of one more process in the container whose first process is *pid*."""
-    namespaces = Clone(0)
+    namespaces, has_users = Clone(0), _has_users(spec.linux)
+    before: list[Step] = []
     for namespace in spec.linux.namespaces:
-        if namespace.type not in ("pid", "time"):
+        if namespace.type not in ("pid", "user"):
             namespaces |= NAMESPACES[namespace.type]
+    if has_users:
+        if namespaces & Clone.NEWTIME:  # made by the host's root
+            before.append(Join(pid=pid, namespaces=Clone.NEWTIME, actor=Actor.INIT, why="the clocks of the container"))
+        namespaces &= ~Clone.NEWTIME
+        maps = [_id_map(mappings) for mappings in (spec.linux.uid_mappings, spec.linux.gid_mappings)]
+        before.append(EnterUserNamespace(uid_map=maps[0], gid_map=maps[1], pid=pid, why="be who the container's processes are"))
     name = compute_cgroup_name(spec.linux.cgroups_path, ground.container_id)
     console = MakeConsole(
         rows=process.console_size.height, columns=process.console_size.width, bind=False, why="one more terminal of the same devpts"
@@ -269,9 +345,12 @@ def plan_process(spec: bundle.Spec, process: bundle.Process, pid: int, ground: G
         Join(pid=pid, namespaces=Clone.NEWPID, actor=Actor.MONITOR, why="the next child is born into the container's pid namespace"),
         ForkInit(why="the process itself"),
         *plan_join(ground.layout, name),
+        *_plan_score(process),
+        *before,
         Join(pid=pid, namespaces=namespaces, actor=Actor.INIT, why="the namespaces of the container's first process"),
         *((console,) if process.terminal else ()),
-        *_plan_limits(process),
+        *(() if has_users else _plan_limits(process, Actor.INIT)),
         Synchronise(why="everything that the host can refuse is behind us"),
+        *(_plan_limits(process, Actor.MONITOR) if has_users else ()),
         *_plan_command(process, ground.seccomp_program),
     )

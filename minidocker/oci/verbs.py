@@ -63,7 +63,7 @@ def _ground(spec: Spec, process: Process, directory: Path, container_id: str, la
         capabilities = frozenset(process.capabilities.bounding if process.capabilities else ())
         profile = parse_profile(json.dumps(spec.linux.seccomp))
         program = compile_profile(profile, capabilities=capabilities, machine=host.machine, kernel=host.kernel)
-    return Ground(container_id=container_id, root=root, layout=layout, seccomp_program=program)
+    return Ground(container_id=container_id, root=root, layout=layout, seccomp_program=program, is_root=os.geteuid() == 0)
 
 
 def create_container(store: StateStore, container_id: str, options: CreateOptions) -> ContainerState:

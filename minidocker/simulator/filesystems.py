@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from minidocker.codec.idmap import find_outside
 from minidocker.kernel.flags import Clone
 from minidocker.simulator.files import absolute, is_under, resolve
 from minidocker.simulator.linux import CgroupRoots, FileSystem, Linux, Node, NodeKind, Pid, fail
@@ -31,7 +32,7 @@ def open_file_system(linux: Linux, pid: int, fstype: str, data: str, *, readonly
     Raises:
         OSError: ENODEV for an unknown type, EINVAL for an option, ENOENT for a layer that is missing.
     """
-    words = dict(word.partition("=")[::2] for word in data.split(",") if word)
+    words = _translate_owners(linux, pid, fstype, dict(word.partition("=")[::2] for word in data.split(",") if word))
     match fstype:
         case "tmpfs":
             return _add(linux, FileSystem(id=0, device="", fstype=fstype, options=_tmpfs_options(words), readonly=readonly))
@@ -48,6 +49,21 @@ def open_file_system(linux: Linux, pid: int, fstype: str, data: str, *, readonly
             raise fail(errno.ENODEV, f"no file system `{fstype}`")
 
 
+def _translate_owners(linux: Linux, pid: int, fstype: str, words: dict[str, str]) -> dict[str, str]:
+    """Return the options with owners in the machine's own numbers, in which they are printed; a new tmpfs belongs to who mounts it."""
+    user = linux.user_of(pid)[1]
+    if not user.parent or fstype not in ("tmpfs", "devpts"):
+        return words
+    asked = {"uid": "0", "gid": "0", **words} if fstype == "tmpfs" else words
+    for key, ranges in (("uid", user.uid_map), ("gid", user.gid_map)):
+        if key in asked:
+            number = find_outside(ranges, int(asked[key]))
+            if number is None:
+                raise fail(errno.EINVAL, f"{fstype}: {key} {asked[key]} is nobody in this user namespace")
+            asked[key] = str(number)
+    return asked
+
+
 def _add(linux: Linux, file_system: FileSystem) -> tuple[Linux, int, str]:
     """Add a new file system, on a device number of its own without a device."""
     linux, number = linux.new_id()
@@ -57,6 +73,9 @@ def _add(linux: Linux, file_system: FileSystem) -> tuple[Linux, int, str]:
 def _open_owned(linux: Linux, pid: int, fstype: str, *, readonly: bool) -> tuple[Linux, int, str]:
     """Return the procfs, sysfs or mqueue of the caller's namespace. A procfs is new each time, with the same content."""
     owner = linux.processes[pid].namespaces[_OWNERS[fstype]]
+    number, user = linux.user_of(pid)
+    if user.parent and linux.owners.get(owner) != number:
+        raise fail(errno.EPERM, f"the namespace that a {fstype} shows belongs to another user namespace")
     found = next((f for f in linux.file_systems.values() if f.fstype == fstype and f.owner == owner), None)
     if found is not None and fstype != "proc":
         return linux, found.id, "/"

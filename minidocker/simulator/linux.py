@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from minidocker.codec.idmap import IdRange
 from minidocker.codec.nftables import Table
 from minidocker.codec.rtnetlink import Link, LinkAddress, Route
 from minidocker.kernel.flags import CAPABILITIES, Clone, Ms, Rlimit
@@ -161,11 +162,17 @@ class User:
     """User and group numbers; see user_namespaces(7)."""
 
     parent: int = 0
+    uid_map: tuple[IdRange, ...] = ()
+    """Empty: nobody has a number yet."""
+    gid_map: tuple[IdRange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Time:
     """Clocks; see time_namespaces(7)."""
+
+    offsets: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Seconds and nanoseconds by which a clock differs from the machine's."""
 
 
 Namespace = Mounts | Uts | Pid | Ipc | Net | CgroupRoots | User | Time
@@ -227,6 +234,8 @@ class Linux:
     mounts: Mapping[int, Mount] = field(default_factory=dict)
     file_systems: Mapping[int, FileSystem] = field(default_factory=dict)
     namespaces: Mapping[int, Namespace] = field(default_factory=dict)
+    owners: Mapping[int, int] = field(default_factory=dict)
+    """The user namespace that a namespace was made in, where it is not the first one; only its root has power over it."""
     processes: Mapping[int, Process] = field(default_factory=dict)
     cables: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = ()
     """veth pairs: the two ends as (network namespace, link index)."""
@@ -256,6 +265,13 @@ class Linux:
     def with_process(self, process: Process) -> Linux:
         """Return this with *process* added or replaced."""
         return replace(self, processes={**self.processes, process.pid: process})
+
+    def user_of(self, pid: int) -> tuple[int, User]:
+        """Return the user namespace of a process, with its number."""
+        number = self.processes[pid].namespaces[Clone.NEWUSER]
+        namespace = self.namespaces[number]
+        assert isinstance(namespace, User)
+        return number, namespace
 
     def net_of(self, pid: int) -> tuple[int, Net]:
         """Return the network namespace of a process, with its number."""

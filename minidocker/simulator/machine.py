@@ -16,7 +16,7 @@ from minidocker.codec.mountinfo import MountInfo, parse_mountinfo
 from minidocker.codec.rtnetlink import Link, LinkAddress, Route
 from minidocker.kernel.flags import CAPABILITIES, Clone, Ms, Rlimit
 from minidocker.kernel.steps import BindDevice, Mount as MountStep, PivotRoot, PopulateVolume, Step
-from minidocker.simulator.files import absolute, exists, make_directories, make_file, put_node, resolve
+from minidocker.simulator.files import absolute, exists, make_directories, make_file, make_node, put_node, resolve
 from minidocker.simulator.linux import (
     DIRECTORY, CgroupRoots, Credentials, FileSystem, Ipc, Linux, Mount, Mounts, Namespace, Net, Node, NodeKind, Pid, Place, Process, Time, User,
     Uts,
@@ -211,19 +211,22 @@ def _number(word: str) -> int:
 
 def prepare(linux: Linux, pid: int, steps: Iterable[Step], image: Mapping[str, Node]) -> Linux:
     """Return *linux* with the files that *steps* expect on the machine; each layer holds *image*."""
-    root = linux.processes[pid].root
+    root, steps = linux.processes[pid].root, tuple(steps)
     for step in steps:
         if isinstance(step, PivotRoot):
             linux = make_directories(linux, root, step.root)
         elif isinstance(step, PopulateVolume):
             linux = make_directories(linux, root, step.volume)
         elif isinstance(step, BindDevice):
-            linux = make_file(linux, root, step.host_path)
+            if not exists(linux, root, step.host_path):
+                linux = make_directories(linux, root, posixpath.dirname(step.host_path))
+                linux = make_node(linux, root, step.host_path, Node(kind=step.type, content=f"{step.major}:{step.minor}"))
         elif isinstance(step, MountStep) and step.fstype == "overlay":
             linux = _prepare_layers(linux, root, step, image)
         elif isinstance(step, MountStep) and step.flags & Ms.BIND and step.source and not _is_group(linux, root, step.source):
             linux = (make_file if step.create == "file" else make_directories)(linux, root, step.source)
-            if step.host_target:  # copies instead of layers
+            if step.host_target and not any(isinstance(s, MountStep) and s.fstype == "overlay" and s.target == step.source for s in steps):
+                # copies instead of layers
                 linux = _put_tree(linux, root, step.source, image)
     return linux
 

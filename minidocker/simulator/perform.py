@@ -14,11 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
-from minidocker.kernel.flags import Mnt, Ms
+from minidocker.kernel.flags import Clone, Mnt, Ms
 from minidocker.kernel.steps import (
-    Actor, AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LimitDevices, LoadSeccomp,
+    Actor, AddAddress, AddRoute, BindDevice, CreateVeth, DropCapabilities, EnterUserNamespace, Exec, ForkAgain, ForkInit, Join, JoinCgroup, LimitDevices, LoadSeccomp,
     MakeCgroup, MakeConsole, MakeDevice, MakeDirectory, MakeSymlink, MaskPath, Mount, NoNewPrivileges, PivotRoot,
-    PopulateVolume, ReadonlyPath, RemoveLink, ServeNames, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
+    PopulateVolume, ReadonlyPath, RemoveLink, ServeNames, SetClockOffset, SetHostname, SetLinkUp, SetLoopbackUp, SetOomScore, SetRlimit, SetUser, Step,
     Synchronise, Unshare, WriteCgroup, WriteSysctl, actor_of,
 )  # fmt: skip
 from minidocker.simulator import cgroups, credentials, mounts, network, processes
@@ -91,6 +91,12 @@ def perform_step(simulation: Simulation, step: Step) -> Simulation:
             return replace(simulation, linux=_pivot_root(step, simulation), staging_root="")
         case Exec():
             return _execute(step, simulation)
+        case SetClockOffset():
+            linux = processes.set_clock_offset(linux, pid, step.clock, step.seconds, step.nanoseconds)
+        case ForkAgain():
+            return _fork_again(simulation)
+        case EnterUserNamespace():
+            linux = _enter_user_namespace(step, simulation)
         case MakeCgroup():
             linux = _make_cgroup(step, linux, pid)
         case WriteCgroup():
@@ -125,7 +131,7 @@ def perform_step(simulation: Simulation, step: Step) -> Simulation:
         case WriteSysctl():
             linux = processes.write_sysctl(linux, pid, step.name, step.value)
         case SetRlimit():
-            linux = processes.set_rlimit(linux, pid, step.resource, step.soft, step.hard)
+            linux = processes.set_rlimit(linux, simulation.init, step.resource, step.soft, step.hard)
         case SetOomScore():
             linux = processes.set_oom_score(linux, pid, step.score)
         case Mount():
@@ -167,6 +173,26 @@ def _fork_init(simulation: Simulation) -> Simulation:
     linux, init = processes.fork(simulation.linux, simulation.monitor)
     child = replace(linux.processes[init], name="md:init", session=init, has_terminal=False)
     return replace(simulation, linux=linux.with_process(child), init=init)
+
+
+def _fork_again(simulation: Simulation) -> Simulation:
+    """The child goes on, the parent ends, the monitor adopts: it is the nearest subreaper."""
+    former = simulation.init
+    linux, init = processes.fork(simulation.linux, former)
+    linux = linux.with_process(replace(linux.processes[init], session=init, parent=simulation.monitor))
+    return replace(simulation, linux=processes.end_process(linux, former), init=init)
+
+
+def _enter_user_namespace(step: EnterUserNamespace, simulation: Simulation) -> Linux:
+    linux, pid = simulation.linux, simulation.init
+    owner = step.pid or (_pid_in(step.path) if step.path else 0)
+    if owner:
+        linux = processes.setns(linux, pid, owner, Clone.NEWUSER)
+    else:
+        linux = processes.unshare(linux, pid, Clone.NEWUSER)
+        linux = processes.write_id_maps(linux, pid, step.uid_map, step.gid_map)
+    linux = credentials.set_groups(linux, pid, ())
+    return credentials.set_user(linux, pid, uid=0, gid=0)
 
 
 def _pid_in(path: str) -> int:
@@ -282,6 +308,7 @@ def _inside(linux: Linux, place: Place) -> dict[str, Node]:
 def _make_device(step: MakeDevice, simulation: Simulation) -> Linux:
     linux, root = simulation.linux, simulation.root()
     require_capability(linux.processes[simulation.init], "CAP_MKNOD", "mknod of a device")
+    processes.require_first_user_namespace(linux, simulation.init, "mknod of a device")
     linux = make_directories(linux, root, posixpath.dirname(step.path))
     return make_node(linux, root, step.path, Node(kind=step.type, content=f"{step.major}:{step.minor}"))
 

@@ -7,10 +7,12 @@ Pure. Each function is a system call, with the rules of its page; what only conc
 from __future__ import annotations
 
 import errno
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from minidocker.codec.idmap import IdRange
 from minidocker.kernel.flags import Clone, Rlimit
 from minidocker.simulator.linux import (
     ALL_CAPABILITIES, CgroupRoots, Ipc, Linux, Mounts, Namespace, Net, Pid, Place, Process, Time, User, Uts, fail,
@@ -18,7 +20,7 @@ from minidocker.simulator.linux import (
 )  # fmt: skip
 from minidocker.simulator.mounts import copy_mount_namespace
 
-__all__ = ["end_process", "fork", "set_hostname", "set_oom_score", "set_rlimit", "setns", "unshare", "write_sysctl"]
+__all__ = ["end_process", "fork", "require_first_user_namespace", "set_clock_offset", "set_hostname", "set_oom_score", "set_rlimit", "setns", "unshare", "write_id_maps", "write_sysctl"]
 
 HOSTNAME_BYTES: Final = 64
 """`__NEW_UTS_LEN`."""
@@ -93,6 +95,8 @@ def unshare(linux: Linux, pid: int, kinds: Clone) -> Linux:
 
 def _unshare_one(linux: Linux, pid: int, kind: Clone) -> Linux:
     linux, number = linux.new_id()
+    owner, user = linux.user_of(pid)
+    linux = replace(linux, owners={**linux.owners, number: owner}) if user.parent else linux
     if kind is Clone.NEWNS:
         return copy_mount_namespace(linux, pid, number)
     process = linux.processes[pid]
@@ -128,6 +132,33 @@ def _unshare_user(linux: Linux, pid: int) -> Linux:
     return linux.with_process(replace(process, credentials=full, namespaces={**process.namespaces, Clone.NEWUSER: number}))
 
 
+def write_id_maps(linux: Linux, pid: int, uid_map: tuple[IdRange, ...], gid_map: tuple[IdRange, ...]) -> Linux:
+    """Write the maps of a process's user namespace, from outside; see user_namespaces(7).
+
+    Raises:
+        OSError: EPERM: they are there already; EINVAL: two ranges overlap, or there is none.
+    """
+    number, user = linux.user_of(pid)
+    if user.uid_map:
+        raise fail(errno.EPERM, "a map is written once")
+    for ranges in (uid_map, gid_map):
+        for key in ("inside", "outside"):
+            line = sorted((getattr(r, key), r.count) for r in ranges)
+            if not line or any(start + count > after for (start, count), (after, _) in itertools.pairwise(line)):
+                raise fail(errno.EINVAL, "ranges that overlap, or none")
+    return linux.with_namespace(number, replace(user, uid_map=uid_map, gid_map=gid_map))
+
+
+def require_first_user_namespace(linux: Linux, pid: int, what: str) -> None:
+    """Raise unless a process's capabilities are those of the machine's own users: some count nowhere else.
+
+    Raises:
+        OSError: EPERM.
+    """
+    if linux.user_of(pid)[1].parent:
+        raise fail(errno.EPERM, f"{what} takes a privilege in the first user namespace")
+
+
 def setns(linux: Linux, pid: int, target: int, kinds: Clone) -> Linux:
     """Enter namespaces of process *target*. Entering a mount namespace also moves root and working directory to its root.
 
@@ -157,6 +188,20 @@ def _root_of(linux: Linux, number: int) -> Place:
     namespace = linux.namespaces[number]
     assert isinstance(namespace, Mounts)
     return top_of(linux, Place(mount=namespace.top, path=linux.mounts[namespace.top].root))
+
+
+def set_clock_offset(linux: Linux, pid: int, clock: str, seconds: int, nanoseconds: int) -> Linux:
+    """Write `timens_offsets`; see time_namespaces(7).
+
+    Raises:
+        OSError: EINVAL for another clock.
+    """
+    if clock not in ("monotonic", "boottime"):
+        raise fail(errno.EINVAL, f"no offset for clock `{clock}`")
+    number = linux.processes[pid].namespaces[Clone.NEWTIME]
+    old = linux.namespaces[number]
+    assert isinstance(old, Time)
+    return linux.with_namespace(number, Time(offsets={**old.offsets, clock: (seconds, nanoseconds)}))
 
 
 def set_hostname(linux: Linux, pid: int, hostname: str, *, domainname: str = "") -> Linux:

@@ -224,11 +224,15 @@ def _group_files(linux: Linux, pid: int, tree: FileSystem, group: str) -> dict[s
 
 
 def list_devices(linux: Linux, pid: int) -> dict[str, str]:
-    """Return the device nodes in `/dev` itself, by path: kind, major and minor number."""
+    """Return the device nodes in `/dev` itself, made or bound there, by path: kind, major and minor number."""
     dev = next(m for m in list_mounts(linux, pid) if m.mount_point == "/dev")
     files = linux.file_systems[linux.mounts[dev.mount_id].file_system].files
+    shown = {f"/dev{path}": node for path, node in files.items()}
+    for m in list_mounts(linux, pid):
+        if m.mount_point in shown:
+            shown[m.mount_point] = linux.file_systems[linux.mounts[m.mount_id].file_system].files[m.root]
     kinds = (NodeKind.CHARACTER, NodeKind.BLOCK)
-    return {f"/dev{path}": f"{node.kind} {node.content}" for path, node in files.items() if node.kind in kinds}
+    return {path: f"{node.kind} {node.content}" for path, node in shown.items() if node.kind in kinds and path != "/dev/console"}
 
 
 def render_views(linux: Linux, pid: int) -> Mapping[str, str]:

@@ -38,9 +38,9 @@ class VolumeRecord:
 class VolumeStore:
     """All volumes below one directory."""
 
-    def __init__(self, directory: Path) -> None:
-        """Open the store at *directory*, made if missing."""
-        self._directory, self._lock = directory, threading.Lock()
+    def __init__(self, directory: Path, *, owner: tuple[int, int] | None = None) -> None:
+        """Open the store at *directory*, made if missing; new volumes belong to *owner*, the root of containers."""
+        self._directory, self._owner, self._lock = directory, owner, threading.Lock()
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
 
     def create(
@@ -66,6 +66,8 @@ class VolumeStore:
                 return existing
             data = self._directory / name / "_data"
             data.mkdir(mode=0o755, parents=True, exist_ok=True)
+            if self._owner is not None:
+                os.chown(data, *self._owner)
             record = VolumeRecord(
                 name=name, mountpoint=str(data), created_at=created_at, labels=labels, options=options, anonymous=anonymous
             )

@@ -38,6 +38,7 @@ class Server:
     def __init__(self, *options: str) -> None:
         """Start it; *options* go to `minidocker daemon`."""
         self.directory = Path(tempfile.mkdtemp(prefix="md"))  # short: a socket's path has 108 bytes
+        self.data = self.directory / "data"
         self.host = f"unix://{self.directory}/s"
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -178,8 +179,8 @@ class Server:
             "mounts": frozenset(line.split()[4] for line in mounts),
             "control groups": frozenset(str(p) for p in Path("/sys/fs/cgroup").glob("**/minidocker/*/") if p.is_dir() and len(p.name) == 64),
             "network links": frozenset(name for name in os.listdir("/sys/class/net") if name.startswith("veth")),
-            "containers": frozenset(os.listdir(self.directory / "data" / "containers")),
-            "volumes": frozenset(os.listdir(self.directory / "data" / "volumes")),
+            "containers": frozenset(os.listdir(self.data / "containers")),
+            "volumes": frozenset(os.listdir(self.data / "volumes")),
             "monitor sockets": frozenset(os.listdir(self.directory / "exec")),
         }
 

@@ -160,6 +160,31 @@ def test_create_that_fails_says_why_and_leaves_nothing(
     assert not list(Path("/sys/fs/cgroup").glob(f"**/minidocker-test-{os.getpid()}/c/"))
 
 
+def test_users_and_clocks_of_its_own(bundle: Bundle) -> None:
+    """Root inside is user 100000 outside; the machine seems to have run for eleven days more."""
+
+    def change(document: dict[str, Any]) -> None:
+        document["linux"]["namespaces"] += [{"type": "user"}, {"type": "time"}]
+        for kind in ("uidMappings", "gidMappings"):
+            document["linux"][kind] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        document["linux"]["timeOffsets"] = {"boottime": {"secs": 1000000}}
+        document["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]
+
+    bundle.change(change, "sh", "-c", "id -u; cat /proc/self/uid_map; echo $(($(cat /proc/uptime | cut -d. -f1) > 1000000)); exec sleep 1000")
+    for path in (bundle.directory, *bundle.directory.glob("rootfs/**/*")):
+        os.chown(path, 100000, 100000, follow_symlinks=False)
+    (bundle.directory / "rootfs" / "bin" / "cut").symlink_to("busybox")
+    assert bundle.create("c").returncode == 0, (bundle.directory / "out").read_text()
+    assert bundle.run("start", "c").returncode == 0
+    pid = (bundle.directory / "pid").read_text()
+    assert "Uid:\t100000\t100000\t100000\t100000" in Path(f"/proc/{pid}/status").read_text()
+    assert any(line.split()[3:5] == ["100", "200"] for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith("Max open"))
+    script = "id -u; cat /proc/self/uid_map; echo $(($(cat /proc/uptime | cut -d. -f1) > 1000000))"
+    executed = bundle.run("exec", "c", "sh", "-c", script)
+    assert (executed.returncode, executed.stdout.split()) == (0, ["0", "0", "100000", "65536", "1"])
+    assert (bundle.directory / "out").read_text().split() == ["0", "0", "100000", "65536", "1"]
+
+
 def test_hooks_are_told_about_the_container(bundle: Bundle) -> None:
     """The state comes on standard input; createRuntime sees a process, poststop none."""
     note = f"cat >> {bundle.directory}/said; echo >> {bundle.directory}/said"

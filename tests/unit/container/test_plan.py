@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from minidocker.codec.idmap import IdMap, IdRange
 from minidocker.container.host import EXAMPLE_HOST
 from minidocker.container.plan import MASKED_PATHS, ExecPlan, Surroundings, compute_environment, plan_container, plan_exec
 from minidocker.container.record import ContainerRecord, MountPoint, State, Status
@@ -13,8 +14,8 @@ from minidocker.errors import InvalidParameter
 from minidocker.kernel.explain import explain_steps
 from minidocker.kernel.flags import Clone, Ms
 from minidocker.kernel.steps import (
-    Actor, DropCapabilities, Exec, ForkInit, Join, JoinCgroup, LoadSeccomp, MakeConsole, MaskPath, Mount, NoNewPrivileges, PivotRoot, SetHostname,
-    SetUser, Step, Synchronise, Unshare, actor_of,
+    Actor, BindDevice, DropCapabilities, EnterUserNamespace, Exec, ForkAgain, ForkInit, Join, JoinCgroup, LoadSeccomp, MakeConsole, MakeDevice, MaskPath, Mount, NoNewPrivileges, PivotRoot, SetHostname,
+    SetOomScore, SetRlimit, SetUser, Step, Synchronise, Unshare, actor_of,
 )  # fmt: skip
 from minidocker.spec.container import ContainerConfig, HostConfig, Ulimit
 
@@ -198,3 +199,56 @@ def test_every_step_of_a_plan_is_explained_with_a_reason() -> None:
     text = explain_steps(steps)
     assert text.count("\n") == 2 * len(steps)
     assert {actor_of(step) for step in steps} == {Actor.MONITOR, Actor.INIT}
+
+
+REMAPPED = replace(AROUND, ids=IdMap(uids=(IdRange(0, 100000, 65536),), gids=(IdRange(0, 100000, 65536),)))
+
+
+def _plan_remapped(host: HostConfig | None = None, **around: object) -> tuple[Step, ...]:
+    return plan_container(_record(host), EXAMPLE_HOST, replace(REMAPPED, **around))  # type: ignore[arg-type]  # test data
+
+
+def test_host_root_does_its_part_before_the_users_change() -> None:
+    """The image's layers, the control group and the score are the host's: the container's root may touch none of them."""
+    steps = _plan_remapped(HostConfig(oom_score_adj=5))
+    entry = _position(steps, EnterUserNamespace)
+    assert _position(steps, ForkInit) < _position(steps, JoinCgroup) < entry
+    assert _position(steps, Mount, source="overlay") < entry
+    assert _position(steps, SetOomScore) < entry
+
+
+def test_namespaces_are_made_by_the_root_who_shall_own_them() -> None:
+    """A namespace belongs to the user namespace it was made in; only that one's root may mount its procfs or name its host."""
+    steps = _plan_remapped()
+    entry, fork = _position(steps, EnterUserNamespace), _position(steps, ForkAgain)
+    assert not any(isinstance(step, Unshare) and step.actor is Actor.MONITOR for step in steps)
+    made = [(n, step.namespaces) for n, step in enumerate(steps) if isinstance(step, Unshare)]
+    assert made[0][1] == Clone.NEWNS
+    assert made[0][0] < entry
+    assert all(n > entry for n, _ in made[1:])
+    assert (fork - 1, Clone.NEWPID) in made, "process 1 is the first child after the pid namespace"
+    assert {step.path for step in steps if isinstance(step, BindDevice)} > {"/dev/null", "/dev/tty"}
+    assert not any(isinstance(step, MakeDevice) for step in steps)
+
+
+def test_limit_is_set_by_the_monitor_where_init_may_not_raise_it() -> None:
+    """Raising a hard limit is a privilege of the first user namespace; the monitor still has it, and init waits for its word."""
+    steps = _plan_remapped(HostConfig(ulimits=(Ulimit(name="nofile", soft=1, hard=2),)))
+    assert steps[_position(steps, SetRlimit)].actor is Actor.MONITOR  # type: ignore[union-attr]  # found by its type
+    assert _position(steps, Synchronise) < _position(steps, SetRlimit) < _position(steps, DropCapabilities)
+
+
+def test_sharing_a_namespace_shares_its_owner() -> None:
+    """Who joins a container's network becomes one of its users first, or could do nothing in it."""
+    steps = _plan_remapped(HostConfig(network_mode="container:x", pid_mode="container:x"), namespace_pids=(("pid", 7), ("net", 7)))
+    assert steps[_position(steps, EnterUserNamespace)].pid == 7  # type: ignore[union-attr]  # found by its type
+    assert not any(isinstance(step, ForkAgain) for step in steps), "the pid namespace has its process 1 already"
+    assert _position(steps, EnterUserNamespace) < _position(steps, Join, namespaces=Clone.NEWNET)
+
+
+def test_exec_becomes_a_user_of_the_container_before_it_enters_the_rest() -> None:
+    """setns(2) takes a privilege over each namespace, which the user namespace gives."""
+    running = replace(_record(), state=State(status=Status.RUNNING, pid=9))
+    steps = plan_exec(running, EXAMPLE_HOST, REMAPPED, ExecPlan(argv=("id",)))
+    assert _position(steps, Join, actor=Actor.MONITOR) < _position(steps, ForkInit) < _position(steps, EnterUserNamespace, pid=9)
+    assert _position(steps, EnterUserNamespace) < _position(steps, Join, actor=Actor.INIT)

@@ -15,7 +15,8 @@ from minidocker.spec.container import ContainerConfig, HostConfig, LogConfig, Re
 if TYPE_CHECKING:
     from minidocker.engine.engine import Engine
 
-ENGINE = cast("Engine", SimpleNamespace(host=Host(cpus=2)))
+ENGINE = cast("Engine", SimpleNamespace(host=Host(cpus=2), config=SimpleNamespace(remaps=False)))
+REMAPPED = cast("Engine", SimpleNamespace(host=Host(cpus=2), config=SimpleNamespace(remaps=True)))
 PLAIN = HostConfig(runtime="runc", log_config=LogConfig(type="json-file"), restart_policy=RestartPolicy(name="no"))
 SHARED = "container:other"
 
@@ -49,6 +50,23 @@ def test_request_that_cannot_be_met_is_refused_in_dockers_words(asked: Container
     with pytest.raises(InvalidParameter) as error:
         check_host_config(ENGINE, asked, config)
     assert words in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"privileged": True}, "privileged mode is incompatible with user namespaces"),
+        ({"network_mode": "host"}, "cannot share the host's network namespace when user namespaces are enabled"),
+        ({"pid_mode": "host"}, "cannot share the host PID namespace when user namespaces are enabled"),
+    ],
+)
+def test_users_of_its_own_exclude_what_only_root_of_the_host_may_do(config: dict[str, object], words: str) -> None:
+    """A root who is nobody outside has no power over the host's namespaces; `--userns=host` takes the host's users, and with them the power."""
+    with pytest.raises(InvalidParameter) as error:
+        check_host_config(REMAPPED, ContainerConfig(), host(**config))
+    assert words in error.value.message
+    check_host_config(REMAPPED, ContainerConfig(), host(**config, userns_mode="host"))
+    check_host_config(ENGINE, ContainerConfig(), host(**config))
 
 
 def test_plain_request_passes() -> None:

@@ -12,10 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidocker.cli.explain import plan_dry_run
+from minidocker.codec.idmap import IdMap, IdRange
 from minidocker.kernel.flags import Clone
 from minidocker.kernel.shell import render_shell
-from minidocker.kernel.steps import Actor, BindDevice, Exec, Join, PopulateVolume, RemoveLink, ServeNames, SetOomScore, SetUser, Step, actor_of
+from minidocker.kernel.steps import (
+    Actor, BindDevice, EnterUserNamespace, Exec, Join, PopulateVolume, RemoveLink, ServeNames, SetOomScore, SetUser, Step, actor_of,
+)  # fmt: skip
 from minidocker.spec.record import Json
+
+
+IDS = IdMap(uids=(IdRange(0, 100000, 65536),), gids=(IdRange(0, 100000, 65536),))
 
 
 def script_of(host: dict[str, Json], **config: Json) -> str:
@@ -43,6 +49,18 @@ def test_step_is_written_with_the_usual_tools(host: dict[str, Json], config: dic
     assert words in script_of(host, **config)
 
 
+def test_map_of_users_is_written_from_outside() -> None:
+    """Who is in the new user namespace is nobody, until root outside has said who is who."""
+    script = render_shell(plan_dry_run({"Image": "x", "Cmd": ["sh"], "HostConfig": {}}, ids=IDS))
+    assert "printf '0 100000 65536\\n' > /proc/$pid/uid_map" in script
+    assert 'exec unshare --user --keep-caps sh "$0" init-3' in script
+    assert 'exec setpriv --inh-caps -all --ambient-caps -all --reuid 0 --regid 0 --clear-groups sh "$0" init-4' in script
+    assert 'exec unshare --pid --fork --kill-child setsid sh "$0" init-5' in script
+    assert "mount --bind /dev/null" in script
+    joined = render_shell((EnterUserNamespace(uid_map=IDS.uids, gid_map=IDS.gids, pid=7), Exec(argv=("sh",), env=())))
+    assert 'exec nsenter --target 7 --user --setuid 0 --setgid 0 sh "$0" init-2' in joined
+
+
 def test_no_kind_of_step_is_left_out() -> None:
     """Every kind leaves a line, even where it is a comment: as many reasons as there are steps with one."""
     steps = plan_dry_run({"Image": "x", "Cmd": ["sh"], "Tty": True, "WorkingDir": "/w", "HostConfig": {"Binds": ["v:/d"], "Init": True}})
@@ -51,6 +69,8 @@ def test_no_kind_of_step_is_left_out() -> None:
         PopulateVolume(path="/d", volume="/v", why="?populate"), RemoveLink(link="veth0", why="?remove"), ServeNames(why="?serve"),
         SetOomScore(score=5, why="?oom"),
     )  # fmt: skip
+    foreign = plan_dry_run({"Image": "x", "Cmd": ["sh"], "HostConfig": {"Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 1}]}}, ids=IDS)
+    assert all(f"# {step.why}\n" in render_shell(foreign) for step in foreign if step.why)
     script = render_shell((*steps[:-1], *more, steps[-1]))
     assert all(f"# {step.why}\n" in script for step in (*steps, *more) if step.why)
     assert {actor_of(step) for step in get_args(Step) and more} == set(Actor)

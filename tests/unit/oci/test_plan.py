@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from minidocker.codec.idmap import IdRange
 from minidocker.cgroup.layout import EXAMPLE_LAYOUT, CgroupLayout, Hierarchy
 from minidocker.errors import InvalidParameter, MinidockerError, NotSupported
 from minidocker.kernel.flags import Clone, Ms
 from minidocker.kernel.steps import (
-    DropCapabilities, Exec, ForkInit, Join, LimitDevices, MakeConsole, Mount, PivotRoot, SetUser, Step, Synchronise, Unshare, WriteCgroup,
+    Actor, BindDevice, DropCapabilities, EnterUserNamespace, Exec, ForkAgain, ForkInit, Join, LimitDevices, MakeConsole, MakeDevice, Mount, PivotRoot,
+    SetClockOffset, SetOomScore, SetRlimit, SetUser, Step, Synchronise, Unshare, WriteCgroup,
 )  # fmt: skip
 from minidocker.oci.bundle import parse_spec
 from minidocker.oci.example import EXAMPLE_SPEC, render_features
@@ -55,6 +58,50 @@ def test_namespace_with_a_path_is_joined_and_one_without_is_made() -> None:
     made = [step.namespaces for step in steps if isinstance(step, Unshare)]
     assert made == [Clone.NEWPID, Clone.NEWNS | Clone.NEWUTS]
     assert isinstance(steps[next(i for i, s in enumerate(steps) if isinstance(s, Unshare)) + 1], ForkInit), "a pid namespace acts on the next child"
+
+
+USERS: dict[str, Any] = {
+    "namespaces": [{"type": kind} for kind in ("mount", "pid", "network", "uts", "user", "time")],
+    "uidMappings": [{"containerID": 0, "hostID": 1000, "size": 10}], "gidMappings": [{"containerID": 0, "hostID": 2000, "size": 10}],
+    "timeOffsets": {"boottime": {"secs": 60}},
+}  # fmt: skip
+
+
+def test_users_change_after_what_only_the_hosts_root_may_do() -> None:
+    """The root file system's mount and the clocks come before; devices are bound, and limits are the monitor's."""
+    process = deepcopy(EXAMPLE_SPEC["process"]) | {"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}], "oomScoreAdj": 7}  # type: ignore[operator]
+    steps = plan(linux(**USERS) | {"process": process})
+    kinds = [type(step) for step in steps]
+    entry = next(step for step in steps if isinstance(step, EnterUserNamespace))
+    assert (entry.uid_map, entry.gid_map) == ((IdRange(0, 1000, 10),), (IdRange(0, 2000, 10),))
+    at = steps.index(entry)
+    assert kinds.index(SetClockOffset) < kinds.index(Mount) < at < kinds.index(ForkAgain) < kinds.index(BindDevice)
+    assert kinds.index(SetOomScore) < at
+    assert MakeDevice not in kinds
+    limit = next(step for step in steps if isinstance(step, SetRlimit))
+    assert (limit.actor, kinds.index(SetRlimit) > len(kinds) - 1 - kinds[::-1].index(Synchronise)) == (Actor.MONITOR, True)
+    ordinary = plan(linux(**USERS), ground=replace(GROUND, is_root=False))
+    first = next(step for step in ordinary if isinstance(step, Mount | EnterUserNamespace))
+    assert isinstance(first, EnterUserNamespace), "who is not root may mount nothing before"
+    assert not first.carries
+
+
+def test_one_more_process_becomes_a_user_of_the_container_first() -> None:
+    """The clocks were made by the host's root and are joined as such."""
+    spec = parse_spec(deepcopy(EXAMPLE_SPEC) | linux(**USERS))
+    assert spec.process is not None
+    steps = plan_process(spec, spec.process, 9, GROUND)
+    joined = [step.namespaces for step in steps if isinstance(step, Join)]
+    assert joined == [Clone.NEWPID, Clone.NEWTIME, Clone.NEWNS | Clone.NEWNET | Clone.NEWUTS]
+    assert [step.pid for step in steps if isinstance(step, EnterUserNamespace)] == [9]
+
+
+def test_clocks_are_set_before_the_first_process_without_users_too() -> None:
+    """A time namespace takes offsets only while nobody is in it."""
+    steps = plan(linux(namespaces=[{"type": "mount"}, {"type": "uts"}, {"type": "time"}], timeOffsets={"monotonic": {"secs": -5, "nanosecs": 1}}))
+    kinds = [type(step) for step in steps]
+    assert kinds.index(SetClockOffset) < kinds.index(ForkInit)
+    assert next(s for s in steps if isinstance(s, SetClockOffset)).actor is Actor.MONITOR
 
 
 MOUNTS = {
@@ -131,6 +178,10 @@ REFUSED = {
     "no-command": ({"process": {"args": [], "cwd": "/"}}, InvalidParameter),
     "relative-cwd": ({"process": {"args": ["sh"], "cwd": "x"}}, InvalidParameter),
     "twice": (linux(namespaces=[{"type": "mount"}, {"type": "mount"}]), InvalidParameter),
+    "users-without-a-map": (linux(namespaces=[{"type": "mount"}, {"type": "uts"}, {"type": "user"}]), InvalidParameter),
+    "map-without-users": (linux(uidMappings=USERS["uidMappings"]), InvalidParameter),
+    "clocks-without-a-namespace": (linux(timeOffsets={"boottime": {"secs": 1}}), InvalidParameter),
+    "clock-without-offset": (linux(**USERS | {"timeOffsets": {"realtime": {"secs": 1}}}), InvalidParameter),
     "no-mount-namespace": (linux(namespaces=[{"type": "pid"}]), NotSupported),
     "hostname-of-the-host": (linux(namespaces=[{"type": "mount"}]), InvalidParameter),
     "unknown-namespace": (linux(namespaces=[{"type": "mount"}, {"type": "uts"}, {"type": "soul"}]), InvalidParameter),
@@ -156,4 +207,4 @@ def test_features_promise_no_more_than_the_plan_knows() -> None:
     """Callers such as containerd read them to decide what they may ask for."""
     section = render_features()["linux"]
     assert isinstance(section, dict)
-    assert "user" not in section["namespaces"]  # type: ignore[operator]  # a list
+    assert "user" in section["namespaces"]  # type: ignore[operator]  # a list

@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 
 from minidocker.cli.explain import plan_dry_run
 from minidocker.cli.simulate import find_identity
+from minidocker.codec.idmap import IdMap, IdRange
 from minidocker.kernel.flags import Clone, Rlimit
 from minidocker.kernel.steps import (
-    Actor, BindDevice, DropCapabilities, ForkInit, Join, LoadSeccomp, MakeDevice, MaskPath, Mount, PivotRoot,
-    PopulateVolume, RemoveLink, ServeNames, SetRlimit, SetUser, Step, Unshare,
+    Actor, BindDevice, DropCapabilities, ForkAgain, ForkInit, Join, LoadSeccomp, MakeDevice, MaskPath, Mount, PivotRoot,
+    PopulateVolume, RemoveLink, ServeNames, SetClockOffset, SetRlimit, SetUser, Step, Unshare,
 )  # fmt: skip
 from minidocker.simulator.files import exists, resolve
-from minidocker.simulator.linux import Linux
+from minidocker.simulator.linux import Linux, User
 from minidocker.simulator.machine import EXAMPLE_FACTS, EXAMPLE_IMAGE, boot, prepare
 from minidocker.simulator.perform import Simulation, simulate
+from minidocker.simulator.processes import set_clock_offset, unshare, write_id_maps
 from minidocker.simulator.views import list_mounts, render_views
 from minidocker.spec.record import Json
 
@@ -75,9 +77,66 @@ def test_every_valid_configuration_can_be_simulated(host: dict[str, Json], user:
     assert render_views(after.linux, after.command)
 
 
+IDS = IdMap(uids=(IdRange(0, 100000, 65536),), gids=(IdRange(0, 200000, 65536),))
+
+
+def test_container_with_users_of_its_own_is_root_of_nothing_outside() -> None:
+    """The engine's order of steps is one that the kernel accepts: the map before a user, the pid namespace inside, devices bound."""
+    after = run(plan_dry_run(body_of({}), ids=IDS))
+    inside = after.linux.processes[after.command]
+    user = after.linux.namespaces[inside.namespaces[Clone.NEWUSER]]
+    assert isinstance(user, User)
+    assert (user.uid_map, user.gid_map) == (IDS.uids, IDS.gids)
+    assert inside.numbers[-1][1] == 1, "the second fork makes process 1 of the new pid namespace"
+    assert inside.parent == after.monitor, "which the monitor adopts, to learn how it ends"
+    assert next(m.mount_point for m in list_mounts(after.linux, after.command)) == "/"
+
+
+def test_procfs_of_a_pid_namespace_from_outside_cannot_be_mounted() -> None:
+    """Why the engine forks a second time: the monitor's pid namespace would belong to the host's users."""
+    plan = plan_dry_run(body_of({}), ids=IDS)
+    pids = next(step for step in plan if isinstance(step, Unshare) and step.namespaces == Clone.NEWPID)
+    steps = [step for step in plan if step is not pids and not isinstance(step, ForkAgain)]
+    steps.insert(next(n for n, step in enumerate(steps) if isinstance(step, ForkInit)), replace(pids, actor=Actor.MONITOR))
+    with pytest.raises(PermissionError, match="proc shows belongs to another user namespace"):
+        run(tuple(steps))
+
+
+def test_device_cannot_be_made_with_users_of_ones_own() -> None:
+    """mknod(2) asks for a privilege on the machine itself: a device is a way around every file permission there is."""
+    steps = list(plan_dry_run(body_of({}), ids=IDS))
+    steps.insert(next(n for n, step in enumerate(steps) if isinstance(step, PivotRoot)), MakeDevice(path="/dev/sda", type="b", major=8, minor=0))
+    with pytest.raises(PermissionError, match="first user namespace"):
+        run(tuple(steps))
+
+
+def test_clock_has_an_offset_if_time_passes_for_it() -> None:
+    """A container may believe that it has run longer than the machine; the time of day is everybody's."""
+    linux, pid = boot(EXAMPLE_FACTS)
+    linux = set_clock_offset(unshare(linux, pid, Clone.NEWTIME), pid, "boottime", 60, 0)
+    clocks = linux.namespaces[linux.processes[pid].namespaces[Clone.NEWTIME]]
+    assert getattr(clocks, "offsets", None) == {"boottime": (60, 0)}
+    with pytest.raises(OSError, match="no offset"):
+        set_clock_offset(linux, pid, "realtime", 1, 0)
+
+
+def test_map_is_written_once_and_without_overlaps() -> None:
+    """The kernel refuses a second map, and two numbers for one user."""
+    linux, pid = boot(EXAMPLE_FACTS)
+    linux = unshare(linux, pid, Clone.NEWUSER)
+    with pytest.raises(OSError, match="overlap"):
+        write_id_maps(linux, pid, (IdRange(0, 1000, 10), IdRange(5, 2000, 10)), IDS.gids)
+    with pytest.raises(OSError, match="overlap"):
+        write_id_maps(linux, pid, (), IDS.gids)
+    linux = write_id_maps(linux, pid, IDS.uids, IDS.gids)
+    with pytest.raises(PermissionError, match="once"):
+        write_id_maps(linux, pid, IDS.uids, IDS.gids)
+
+
 EXTRA = (
     Join(pid=0, namespaces=Clone.NEWUTS, actor=Actor.INIT), BindDevice(host_path="/dev/null", path="/dev/bound"),
     PopulateVolume(path="/etc", volume="/srv"), ServeNames(), RemoveLink(link="veth0123456"),
+    SetClockOffset(clock="boottime", seconds=60),
 )  # fmt: skip
 """Steps that a plan on the example machine has no use for."""
 
@@ -94,7 +153,9 @@ def test_no_kind_of_step_is_forgotten() -> None:
     _, pid = boot(EXAMPLE_FACTS)
     join = replace(EXTRA[0], pid=pid)
     steps = (*steps[: fork + 1], join, *steps[fork + 1 : pivot], *EXTRA[1:], *steps[pivot:])
-    assert {type(step) for step in steps} == set(get_args(Step))
+    foreign = plan_dry_run(body_of(host), ids=IDS)
+    assert {type(step) for step in (*steps, *foreign)} == set(get_args(Step))
+    assert run(foreign).linux.processes
     after = run(steps)
     root = after.linux.processes[after.command].root
     assert all(exists(after.linux, root, path) for path in ("/dev/bound", "/dev/console", "/made", "/data"))
