@@ -1,6 +1,6 @@
 """Drawings made from the code's own tables, as SVG within the page: nothing here knows a fact that the code does not.
 
-Pure. Only places are chosen here. Colours are classes of `static/playground.css`, so a drawing follows the page into the dark.
+Pure, but that the figures are read from their page. Only places are chosen here. Colours are classes of `static/playground.css`, so a drawing follows the page into the dark.
 """
 
 from __future__ import annotations
@@ -8,10 +8,13 @@ from __future__ import annotations
 import html
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-__all__ = ["DRAWINGS", "draw_birth", "draw_layers", "draw_packet", "draw_states"]
+__all__ = ["DRAWINGS", "Measured", "draw_birth", "draw_figures", "draw_layers", "draw_packet", "draw_states", "read_figures"]
 
 Point = tuple[float, float]
 ROW: Final = 26
@@ -176,4 +179,66 @@ def draw_packet() -> str:
     return _svg(860, y + 24, parts, "The way of a packet from outside to a published port of a container, and of its answer")
 
 
-DRAWINGS: Final[dict[str, Callable[[], str]]] = {"birth": draw_birth, "layers": draw_layers, "packet": draw_packet, "states": draw_states}
+# -- how fast ----------------------------------------------------------------------------------------------------------------------------
+
+RATIO: Final = re.compile(r"(\d+(?:\.\d+)?) ×")
+WIDTH: Final = 300
+"""Of a bar that reaches its aim."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One line of a table of `docs/benchmarks.md` that has a figure and an aim."""
+
+    work: str
+    against: str
+    ratio: float
+    aim: float
+    is_ceiling: bool
+    """Whether the aim is "at most"; otherwise "at least"."""
+
+
+def read_figures(text: str) -> list[Measured]:
+    """Return every line with a ratio and an aim, in the order of the page."""
+    found, heading, above, columns, in_table = [], "", "", 1, False
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")] if line.startswith("|") else []
+        if line.startswith("#"):
+            heading = above = line.lstrip("# ").replace("`", "")
+        elif cells and not in_table:
+            above = cells[0].replace("`", "") or heading
+            above, columns = (heading, 2) if above == "engine" else (above, 1)
+        in_table = bool(cells)
+        aims = [(place, cell) for place, cell in enumerate(cells) if cell.startswith(("≤", "≥"))]
+        if aims and (aim := RATIO.search(aims[0][1])):
+            ratios = [match for place, cell in enumerate(cells) if place != aims[0][0] and (match := RATIO.match(cell))]
+            if ratios:
+                name = " with ".join(cells[:columns]).replace("`", "")
+                work, against = (name, "") if above in ("work", "") else (above, name)
+                found.append(Measured(work=work, against=against, ratio=float(ratios[-1][1]), aim=float(aim[1]), is_ceiling=aims[0][1][0] == "≤"))
+    return found
+
+
+def draw_figures() -> str:
+    """Draw every figure of the page on benchmarks beside its aim; a bar that crosses the line misses it."""
+    figures = read_figures((Path(__file__).resolve().parents[1] / "benchmarks.md").read_text(encoding="utf-8"))
+    parts, y, left, work = [], 30.0, 330, ""
+    top = y - 8
+    for figure in figures:
+        if figure.work != work and figure.against:
+            work = figure.work
+            y += 8
+            parts.append(_text(12, y + 4, work, anchor="start"))
+            y += 20
+        share = figure.ratio / figure.aim if figure.is_ceiling else figure.aim / figure.ratio
+        is_met = share <= 1
+        label = f"{figure.ratio:g} × ({'at most' if figure.is_ceiling else 'at least'} {figure.aim:g} ×){'' if is_met else ', missed'}"
+        parts.append(_text(left - 10, y + 4, (figure.against or figure.work)[:48], anchor="end", css="faint"))
+        parts.append(_box(left, y - 8, max(4, min(share, 1.6) * WIDTH), 15, css="strong" if is_met else "box"))
+        parts.append(_text(left + max(4, min(share, 1.6) * WIDTH) + 8, y + 4, label, anchor="start", css="faint"))
+        y += 21
+    aim = f'<path class="line" stroke-dasharray="5 4" d="M{left + WIDTH} {top}V{y:g}"/>' + _text(left + WIDTH, 16, "the aim", css="faint")
+    return _svg(1010, y + 6, [*parts, aim], "Figures of the benchmarks beside their aims: shorter is better")
+
+
+DRAWINGS: Final[dict[str, Callable[[], str]]] = {"birth": draw_birth, "figures": draw_figures, "layers": draw_layers, "packet": draw_packet, "states": draw_states}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chapters.manifest import read_exercises
 from docs.web import classroom
-from docs.web.diagrams import DRAWINGS
+from docs.web.diagrams import DRAWINGS, read_figures
 from docs.web.playground import KINDS, show
 from minidocker.container.record import TRANSITIONS
 
@@ -124,3 +124,11 @@ def test_mistake_in_an_answer_is_a_sentence(text: str, sentence: str) -> None:
     page = classroom.check("chain-ids", text)
     assert sentence in page
     assert "Traceback" not in page
+
+
+def test_figures_are_read_from_the_tables_of_their_page() -> None:
+    """A drawing that somebody keeps by hand would be true for a day."""
+    text = "## Start\n\n| | median | ours takes | aim |\n|---|---|---|---|\n| ours | 1 ms | | |\n| `runc` | 2 ms | 0.50 × | ≤ 1.00 × |\n"
+    [figure] = read_figures(text)
+    assert (figure.work, figure.against, figure.ratio, figure.aim, figure.is_ceiling) == ("Start", "runc", 0.5, 1.0, True)
+    assert DRAWINGS["figures"]().count("<rect") >= 10
