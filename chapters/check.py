@@ -22,7 +22,7 @@ from chapters.examine import find_problem
 from chapters.manifest import CHECKOUT, Exercise
 from chapters.progress import write_atomically
 from chapters.screen import bold, dim, green, red, say, sentence_of, wrap
-from chapters.update import is_outdated
+from chapters.update import adopt, is_outdated
 
 if TYPE_CHECKING:
     from chapters.judge import Report
@@ -104,6 +104,7 @@ def _check_one(desk: Desk, exercise: Exercise, *, verbose: bool) -> tuple[int, R
         _advise(exercise, standing.misconception)
     desk.save()
     if report.passed:
+        adopt(desk, exercise)
         say(green("solved") + f"; next: {desk.next_step()}")
     return PASSED if report.passed else FAILED, report
 
@@ -167,8 +168,9 @@ def _recognise(report: Report) -> str:
 
     if all(not test.passed and test.message == "not written yet" for test in report.tests):
         return ""
+    known = [mutant.name for mutant in report.exercise.mutants if report.exercise.mutant_path(mutant.name).is_file()]  # students may not have them
     with tempfile.TemporaryDirectory(prefix="minidocker-mutants-") as name:
-        variants = [write_variant(report.exercise, mutant.name, Path(name)) for mutant in report.exercise.mutants]
+        variants = [write_variant(report.exercise, mutant, Path(name)) for mutant in known]
         return find_misconception(report, run_variants(variants))
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from chapters.desk import COULD_NOT_RUN, FAILED, PASSED, CommandError, Desk
+from chapters.examine import is_stub
 from chapters.manifest import CHECKOUT, HINT_LEVELS, ManifestError, read_exercises, require_exercise
 from chapters.progress import find_work
 from chapters.reading import explain, predict, tests
@@ -22,6 +23,7 @@ from chapters.update import hand_out, set_aside, update_copy
 
 __all__ = ["main"]
 
+SYSTEM_NAMES = ("gradescope", "classroom50", "actions", "student")
 TITLE_COLUMNS = 37
 """So that a line of the list fits on 80 columns."""
 
@@ -46,6 +48,9 @@ def list_exercises(desk: Desk, options: argparse.Namespace) -> int:
 def start(desk: Desk, options: argparse.Namespace) -> int:
     """Put a copy with empty functions into `work/`."""
     exercise = require_exercise(options.exercise)
+    for first in map(require_exercise, exercise.requires):
+        if any(is_stub(target.path.read_bytes(), target.qualname) for target in first.targets):
+            say(f"{exercise.id} may need what you write in {first.id}, which comes before it: `python3 -m chapters start {first.id}`")
     paths = desk.paths(exercise)
     there = [path for path in paths.values() if path.exists()]
     for module, path in paths.items():
@@ -159,6 +164,13 @@ def grade(desk: Desk, options: argparse.Namespace) -> int:
     return grade_class(desk, options)
 
 
+def export(desk: Desk, options: argparse.Namespace) -> int:
+    """Write what a grading system takes, or what students get, into a new directory."""
+    from chapters.export import export as write
+
+    return write(desk, options)
+
+
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m chapters", description="Exercises for the book: begin one, check it, get a hint.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -195,7 +207,17 @@ def _build_parser() -> argparse.ArgumentParser:
     grading.add_argument("exercise", nargs="*", help="all that need no Linux, without")
     grading.add_argument("--chapter", type=int, metavar="N", help="those of one chapter")
     grading.add_argument("--out", type=Path, metavar="FILE", action="append", required=True, help=".json, .xml (JUnit), .csv or .html; several times")
+    grading.add_argument("--hidden", type=Path, metavar="DIR", help="more tests, that the students do not have: DIR/test_EXERCISE.py")
+    grading.add_argument("--secret", default="", metavar="WORD", help="with the student's name it decides what hidden tests draw")
     grading.add_argument("--jobs", type=int, metavar="N", help="how many students at a time; as many as there are processors, without")
+    exporting = add("export", export)
+    exporting.add_argument("system", choices=list(SYSTEM_NAMES), help="for whom")
+    exporting.add_argument("directory", type=Path, metavar="DIR", help="a new or an empty directory")
+    exporting.add_argument("exercise", nargs="*", help="all that need no Linux, without; for students, all")
+    exporting.add_argument("--chapter", type=int, metavar="N", help="those of one chapter")
+    exporting.add_argument("--hidden", type=Path, metavar="DIR", help="more tests, that the students do not have: DIR/test_EXERCISE.py")
+    exporting.add_argument("--secret", default="", metavar="WORD", help="with the student's name it decides what hidden tests draw, and who repairs what")
+    exporting.add_argument("--student", default="", metavar="NAME", help="for one student: bugs of their own to find")
     add("doctor", doctor)
     return parser
 

@@ -2,7 +2,7 @@
 
 DIR has one directory for each student, laid out as the student's own `work/`: `STUDENT/EXERCISE/MODULE.py`. Each student is graded by a
 process of its own, which runs the tests; the submissions run in workers below it, each in a container (`chapters.confine`) where this
-machine can make one, else in a restricted process, which the results then say. A student whose grading breaks or takes too long gets a
+machine can make one, else as a user of its own, else in a restricted process; the results say which. A student whose grading breaks or takes too long gets a
 sentence instead of points, and the class goes on.
 """
 
@@ -16,21 +16,29 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from chapters.desk import CommandError, Desk
 from chapters.examine import find_problem
+from chapters.hidden import add_hidden_tests
 from chapters.manifest import CHECKOUT, Exercise, read_exercises, require_exercise
 from chapters.report import RENDERERS
+from chapters.sandbox import CONTAINER, PROCESS, USER, Sandbox, SubmissionError
 from chapters.screen import say
 from chapters.variant import Variant, write_variant
 
-__all__ = ["find_isolation", "grade", "grade_student"]
+__all__ = ["ISOLATIONS", "find_isolation", "grade", "grade_student"]
 
 STUDENT_LIMIT_S = 600
-CONTAINER, PROCESS = "container", "process (weaker: a submission could read files and use the network)"
+ISOLATIONS = {
+    CONTAINER: "container",
+    USER: "a user of its own (weaker than a container: a submission could use the network, and read what everybody may read)",
+    PROCESS: "process (weaker: a submission could read files and use the network)",
+}
+"""Way to keep a submission in → what the results say of it."""
 
 
 def grade(_desk: Desk, options: argparse.Namespace) -> int:
@@ -40,18 +48,24 @@ def grade(_desk: Desk, options: argparse.Namespace) -> int:
         raise CommandError(f"write results as `{unknown[0]}`: there are {', '.join(RENDERERS)}")
     students = sorted(path for path in options.directory.iterdir() if path.is_dir() and not path.name.startswith("."))
     exercises = choose_exercises(options.exercise, options.chapter)
+    for exercise in exercises:  # what is wrong with hidden tests is said once, and not under every student
+        add_hidden_tests(exercise, options.hidden)
     if not students or not exercises:
         raise CommandError(f"{options.directory} has {len(students)} directories of students, and {len(exercises)} exercises are to be graded: nothing to do")
     isolation = find_isolation()
-    say(f"{len(students)} students, {len(exercises)} exercises; isolation: {isolation}")
+    say(f"{len(students)} students, {len(exercises)} exercises; isolation: {ISOLATIONS[isolation]}")
+    task = {
+        "exercises": [exercise.id for exercise in exercises], "isolation": isolation, "secret": options.secret,
+        "hidden": str(options.hidden.absolute()) if options.hidden else "",
+    }  # fmt: skip
     results = []
     with ThreadPoolExecutor(max_workers=options.jobs or os.cpu_count() or 1) as pool:
-        waiting = {pool.submit(_grade_apart, student, exercises, isolation): student for student in students}
+        waiting = {pool.submit(_grade_apart, student, exercises, task): student for student in students}
         for done, future in enumerate(as_completed(waiting), 1):
             results.append(future.result())
             say(f"{done}/{len(students)}  {results[-1]['student']}  {results[-1]['points']:g} of {results[-1]['max_points']}  {results[-1]['message']}".rstrip())
     document = {
-        "version": 1, "isolation": isolation, "exercises": [_describe(exercise) for exercise in exercises],
+        "version": 1, "isolation": ISOLATIONS[isolation], "exercises": [_describe(exercise) for exercise in exercises],
         "students": sorted(results, key=lambda result: str(result["student"])),
     }  # fmt: skip
     for path in options.out:
@@ -68,26 +82,24 @@ def choose_exercises(names: Sequence[str], chapter: int | None) -> list[Exercise
 
 
 def find_isolation() -> str:
-    """Return how a submission can be kept in here, found out by doing it."""
-    from chapters.sandbox import Sandbox, SubmissionError
-
+    """Return how a submission can be kept in here, found out by doing it: the first of `ISOLATIONS` that works."""
     exercise = next(iter(read_exercises().values()))
     with tempfile.TemporaryDirectory(prefix="minidocker-grade-") as name:
         variant = write_variant(exercise, "solution", Path(name))
-        try:
-            Sandbox(variant.files, exercise.targets, confined=True).close()
-        except SubmissionError:
-            return PROCESS
-    return CONTAINER
+        for isolation in (CONTAINER, USER) if hasattr(os, "fork") else ():
+            with suppress(SubmissionError):  # then the next one
+                Sandbox(variant.files, exercise.targets, isolation=isolation).close()
+                return isolation
+    return PROCESS
 
 
 def _describe(exercise: Exercise) -> dict[str, Any]:
     return {"id": exercise.id, "title": exercise.title, "chapter": exercise.chapter, "points": exercise.points, "objectives": {k: list(v) for k, v in exercise.objectives.items()}}
 
 
-def _grade_apart(student: Path, exercises: Sequence[Exercise], isolation: str) -> dict[str, Any]:
+def _grade_apart(student: Path, exercises: Sequence[Exercise], task: dict[str, Any]) -> dict[str, Any]:
     """Grade one student in a process of its own."""
-    command = [sys.executable, "-m", "chapters.grade", str(student.absolute()), isolation, *(exercise.id for exercise in exercises)]
+    command = [sys.executable, "-m", "chapters.grade", json.dumps(task | {"student": str(student.absolute())})]
     failed = {"student": student.name, "points": 0, "max_points": sum(e.points for e in exercises), "exercises": []}
     try:
         done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=STUDENT_LIMIT_S, check=False)
@@ -98,9 +110,11 @@ def _grade_apart(student: Path, exercises: Sequence[Exercise], isolation: str) -
         return failed | {"message": f"not graded: {(done.stderr.strip().splitlines() or ['no result'])[-1]}"}
 
 
-def grade_student(student: Path, exercises: Sequence[Exercise], isolation: str) -> dict[str, Any]:
-    """Return the results of one student."""
+def grade_student(student: Path, exercises: Sequence[Exercise], isolation: str, *, secret: str = "") -> dict[str, Any]:
+    """Return the results of one student; *secret* and the student's name decide what hidden tests draw."""
     from chapters.judge import run_variants
+
+    seed = f"{secret}/{student.name}"
 
     obstacles = {exercise.id: _find_obstacle(student, exercise) for exercise in exercises}
     variants = [
@@ -108,7 +122,7 @@ def grade_student(student: Path, exercises: Sequence[Exercise], isolation: str) 
     ]
     confined = [variant for variant in variants if not variant.exercise.tier]
     others = [variant for variant in variants if variant.exercise.tier]  # they need what a container would take from them
-    ran = run_variants(confined, confined=isolation == CONTAINER) + run_variants(others)
+    ran = run_variants(confined, isolation=isolation, seed=seed) + run_variants(others, seed=seed)
     reports = {report.exercise.id: report for report in ran}
     graded = []
     for exercise in exercises:
@@ -139,5 +153,7 @@ def _find_obstacle(student: Path, exercise: Exercise) -> str:
 if __name__ == "__main__":
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    channel.write(json.dumps(grade_student(Path(sys.argv[1]), [require_exercise(name) for name in sys.argv[3:]], sys.argv[2])))
+    asked = json.loads(sys.argv[1])
+    chosen = [add_hidden_tests(require_exercise(name), Path(asked["hidden"]) if asked["hidden"] else None) for name in asked["exercises"]]
+    channel.write(json.dumps(grade_student(Path(asked["student"]), chosen, asked["isolation"], secret=asked["secret"])))
     channel.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from chapters.manifest import CHECKOUT, Exercise
 from chapters.plugin import Bench, TestResult
-from chapters.sandbox import Sandbox
+from chapters.sandbox import PROCESS, Sandbox
 from chapters.variant import Variant
 
 __all__ = ["JudgeError", "Report", "find_misconception", "run_variants"]
@@ -61,9 +61,9 @@ class Report:
 
 
 def run_variants(
-    variants: list[Variant], *, cache: Path | None = None, confined: bool = False, sandbox: Callable[..., Sandbox] = Sandbox
+    variants: list[Variant], *, cache: Path | None = None, isolation: str = PROCESS, seed: str = "", sandbox: Callable[..., Sandbox] = Sandbox
 ) -> list[Report]:
-    """Run the tests of each variant's exercise against it, all in one go of pytest; *sandbox* makes the workers.
+    """Run the tests of each variant's exercise against it, all in one go of pytest; *seed* is what `dice` begin with, *sandbox* makes the workers.
 
     Raises:
         JudgeError: a test file is damaged.
@@ -72,8 +72,8 @@ def run_variants(
 
     if not variants:  # pytest without paths would look for tests everywhere
         return []
-    bench = Bench(variants, cache=cache, confined=confined, sandbox=sandbox)
-    paths = dict.fromkeys(str(variant.exercise.test_path) for variant in variants)
+    bench = Bench(variants, cache=cache, isolation=isolation, seed=seed, sandbox=sandbox)
+    paths = dict.fromkeys(str(path) for variant in variants for path in variant.exercise.test_paths)
     options = ["-c", os.devnull, f"--rootdir={CHECKOUT}", "--noconftest", "--import-mode=importlib", "-p", "no:terminal", "-p", "no:cacheprovider"]
     kept = {name: os.environ.pop(name, None) for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"

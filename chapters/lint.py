@@ -17,7 +17,7 @@ from chapters.table import number_of_module
 
 __all__ = ["find_faults"]
 
-TAKEN_FIXTURES = frozenset({"learner", "request", "monkeypatch", "capsys", "capfd", "tmp_path", "caplog", "recwarn", "cache", "config"})
+TAKEN_FIXTURES = frozenset({"learner", "dice", "request", "monkeypatch", "capsys", "capfd", "tmp_path", "caplog", "recwarn", "cache", "config"})
 MIN_MUTANTS = 2
 
 

@@ -87,6 +87,8 @@ class Exercise:
     """Kind `fix`: the mutant that the learner is given to repair, instead of a stub."""
     limit_s: float = 10.0
     """How long one call of the learner's code may take."""
+    hidden_path: Path | None = None
+    """Tests that the learner never sees (`chapters.hidden`)."""
 
     @property
     def directory(self) -> Path:
@@ -102,6 +104,11 @@ class Exercise:
     def test_path(self) -> Path:
         """The file of its tests."""
         return self.directory / f"test_{self.id.replace('-', '_')}.py"
+
+    @property
+    def test_paths(self) -> tuple[Path, ...]:
+        """The files of all tests that are run."""
+        return (self.test_path,) if self.hidden_path is None else (self.test_path, self.hidden_path)
 
     @property
     def tests(self) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """The pytest plugin behind an exercise's tests: fixtures that call the learner's code, and a list of what came of each test.
 
 A test asks for a target by its name (`def test_…(compute_chain_ids)`), or for `learner`, which reaches everything else in the
-worker. The same tests run once for every *variant*: what the learner wrote, our own source, an empty stub, a mutant. A kernel
-exercise (tier 1 or 2) gets a fresh worker for each test, since what it does to its process cannot be undone.
+worker; `dice` are random numbers that fall alike for one student and otherwise for the next. The same tests run once for every
+*variant*: what the learner wrote, our own source, an empty stub, a mutant. A kernel exercise (tier 1 or 2) gets a fresh worker for
+each test, since what it does to its process cannot be undone.
 """
 
 from __future__ import annotations
 
+import random
 import types
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from chapters.sandbox import Remote, Sandbox, SubmissionError
+from chapters.sandbox import PROCESS, Remote, Sandbox, SubmissionError
 from chapters.variant import Variant
 
 __all__ = ["Bench", "Learner", "TestResult"]
@@ -66,16 +68,15 @@ class Bench:
     """The plugin: which variants there are, the worker of the one that is being tested, and the results."""
 
     def __init__(
-        self, variants: list[Variant], *, cache: Path | None = None, confined: bool = False, sandbox: Callable[..., Sandbox] = Sandbox
+        self, variants: list[Variant], *, cache: Path | None = None, isolation: str = PROCESS, seed: str = "", sandbox: Callable[..., Sandbox] = Sandbox
     ) -> None:
-        """Test every one of *variants*; *cache* may hold compiled modules between workers; *confined* puts each worker in a container.
+        """Test every one of *variants*; *cache* may hold compiled modules between workers; *isolation* is how each worker is kept in.
 
         *sandbox* makes a worker; the book's pages have one that is no process.
         """
-        self._make_sandbox = sandbox
-        self._confined = confined
+        self._make_sandbox, self._isolation, self._seed = sandbox, isolation, seed
         self._variants = variants
-        self._by_path = {variant.exercise.test_path: variant.exercise for variant in variants}
+        self._by_path = {path: variant.exercise for variant in variants for path in variant.exercise.test_paths}
         self._cache = cache
         self._current: Variant | None = None
         self._sandbox: Sandbox | None = None
@@ -93,6 +94,7 @@ class Bench:
         for name in {target.fixture for variant in self._variants for target in variant.exercise.targets}:
             setattr(holder, name, pytest.fixture(name=name)(self._target_fixture(name)))
         holder.learner = pytest.fixture(name="learner")(self._learner_fixture())  # type: ignore[attr-defined]  # a module made by hand
+        holder.dice = pytest.fixture(name="dice")(self._dice_fixture())  # type: ignore[attr-defined]
         config.pluginmanager.register(holder, "exercise_fixtures")
 
     def _learner_fixture(self) -> Callable[..., Iterator[Learner]]:
@@ -107,6 +109,12 @@ class Bench:
                 self._close()
 
         return learner
+
+    def _dice_fixture(self) -> Callable[..., random.Random]:
+        def dice(request: pytest.FixtureRequest) -> random.Random:
+            return random.Random(f"{self._seed}/{self._by_path[request.path].id}/{request.function.__name__}")
+
+        return dice
 
     def _target_fixture(self, name: str) -> Callable[..., Remote]:
         def target(learner: Learner, request: pytest.FixtureRequest) -> Remote:
@@ -133,7 +141,7 @@ class Bench:
             try:
                 self._sandbox = self._make_sandbox(
                     variant.files, exercise.targets, limit_s=exercise.limit_s, namespaces=exercise.tier > 0, cache=self._cache,
-                    confined=self._confined,
+                    isolation=self._isolation,
                 )  # fmt: skip
             except SubmissionError as error:
                 self._broken = str(error)
@@ -150,7 +158,7 @@ class Bench:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run each test once for every variant of its exercise."""
         path = Path(metafunc.module.__file__ or "")
-        variants = [variant for variant in self._variants if variant.exercise.test_path == path]
+        variants = [variant for variant in self._variants if path in variant.exercise.test_paths]
         if "learner" in metafunc.fixturenames:
             metafunc.parametrize("learner", variants, ids=[_mark(variant) for variant in variants], indirect=True)
 

@@ -1,7 +1,8 @@
 """The parent's end of a worker: start it, call functions in it, and believe nothing but the values that come back.
 
 Rule: a worker that dies, hangs, floods or talks out of turn is a failure with a sentence, never a success. It gets a clean
-environment, an empty directory, its own process group (killed as a whole), and a limit on the time of each call.
+environment, an empty directory, its own process group (killed as a whole), and a limit on the time of each call. How it is kept in
+is the caller's choice: in a container (`chapters.confine`), as a user of its own where no container can be made, or by limits alone.
 """
 
 from __future__ import annotations
@@ -12,19 +13,28 @@ import queue
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from chapters import wire
 from chapters.manifest import BOOK, CHECKOUT, Target
 
-__all__ = ["Remote", "Sandbox", "SubmissionError"]
+__all__ = ["CONTAINER", "PROCESS", "USER", "Remote", "Sandbox", "SubmissionError"]
+
+CONTAINER, USER, PROCESS = "container", "user", "process"
+"""How a worker is kept in, the strongest first."""
+FIRST_UID = 1_000_000_000
+"""A worker that is a user of its own is one from here on: nobody else owns files, processes or limits under such a number."""
+SYSTEM_PYTHON = "/usr/bin/python3"
+MAX_PROCESSES = 16
+WORKER_FILES = ("__init__.py", "worker.py", "wire.py")
 
 COMPUTING_LIMIT_S = 1.0
 """Processor time of one call; the functions of this book take milliseconds."""
@@ -76,9 +86,9 @@ class Sandbox:
 
     def __init__(
         self, files: Mapping[str, Path], targets: tuple[Target, ...], *, limit_s: float = 10.0, namespaces: bool = False, cache: Path | None = None,
-        confined: bool = False,
+        isolation: str = PROCESS,
     ) -> None:  # fmt: skip
-        """Start a worker and load *files* (module → the learner's copy) in it; *confined*: in a container of its own.
+        """Start a worker and load *files* (module → the learner's copy) in it, kept in as *isolation* says.
 
         Raises:
             SubmissionError: the files cannot be loaded, or a target was loaded from elsewhere.
@@ -91,18 +101,32 @@ class Sandbox:
         self._nonce = secrets.token_hex(16)
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         options = ["-X", f"pycache_prefix={cache}"] if cache else []
-        places = {module: f"/submission/{number}/{path.name}" if confined else str(path) for number, (module, path) in enumerate(files.items())}
-        program = [str(BOOK / "confine.py"), self._describe(files, places)] if confined else [str(BOOK / "worker.py")]
+        self._uid = FIRST_UID + secrets.randbelow(1 << 28) if isolation == USER else 0
+        root, places, program, directory = str(CHECKOUT), {module: str(path) for module, path in files.items()}, BOOK / "worker.py", self._directory
+        python, arguments = sys.executable, []
+        if isolation == CONTAINER:
+            root, places, program = "/checkout", _number_places("/submission", files), BOOK / "confine.py"
+            arguments = [self._describe(files, places)]
+        elif isolation == USER:
+            root, directory = f"{self._directory}/checkout", f"{self._directory}/home"
+            places, program, python = _number_places(f"{self._directory}/submission", files), Path(root, "chapters/worker.py"), _public_python()
+            self._lay_out(files, places)
         environment = {name: os.environ[name] for name in ("SYSTEMROOT", "PATH", "TMPDIR", "TEMP") if name in os.environ}
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", *options, *program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._output,
-            cwd=self._directory, env=environment, start_new_session=True,
-        )  # fmt: skip
+        try:
+            self._process = subprocess.Popen(
+                [python, "-I", "-S", *options, str(program), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._output,
+                cwd=directory, env=environment, start_new_session=True, user=self._uid or None, group=self._uid or None,
+                extra_groups=[] if self._uid else None,
+            )  # fmt: skip
+        except OSError as error:
+            self._output.close()
+            shutil.rmtree(self._directory, ignore_errors=True)
+            raise SubmissionError(f"the worker cannot be started: {error.strerror}") from error
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._is_loaded = False
         try:
-            self._load("/checkout" if confined else str(CHECKOUT), places, targets, namespaces=namespaces)
+            self._load(root, places, targets, namespaces=namespaces)
         except BaseException:
             self.close()
             raise
@@ -119,9 +143,8 @@ class Sandbox:
 
     def _describe(self, files: Mapping[str, Path], places: Mapping[str, str]) -> str:
         """Return what `chapters.confine` has to know: where what lies, and which of our own files the submission must not read."""
-        modules = [module.split(".")[1:] for module in files]
-        hidden = [name for *package, module in modules for name in ("/".join([*package, f"{module}.py"]), "/".join([*package, "__pycache__"]))]
-        base = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+        hidden = [name for path in _own_sources(files) for name in (path.as_posix(), (path.parent / "__pycache__").as_posix())]
+        base = _base_python()
         return json.dumps(
             {
                 "root": str(CHECKOUT), "directory": self._directory, "hidden": hidden, "number": secrets.randbelow(1 << 28), "python": base,
@@ -129,9 +152,31 @@ class Sandbox:
             }
         )  # fmt: skip
 
+    def _lay_out(self, files: Mapping[str, Path], places: Mapping[str, str]) -> None:
+        """Put before another user what it may read: `minidocker` without our own source of *files*, the worker, the submission; and a home to write in."""
+        hidden = {CHECKOUT / "minidocker" / path for path in _own_sources(files)}
+        target = Path(self._directory, "checkout")
+        shutil.copytree(
+            CHECKOUT / "minidocker", target / "minidocker",
+            ignore=lambda place, names: [name for name in names if name == "__pycache__" or Path(place, name) in hidden],
+        )  # fmt: skip
+        (target / "chapters").mkdir()
+        for name in WORKER_FILES:
+            shutil.copyfile(BOOK / name, target / "chapters" / name)
+        for module, path in files.items():
+            Path(places[module]).parent.mkdir(parents=True)
+            shutil.copyfile(path, places[module])
+        for folder, _, names in os.walk(self._directory):
+            os.chmod(folder, 0o755)
+            for name in names:
+                os.chmod(Path(folder, name), 0o644)
+        home = Path(self._directory, "home")
+        home.mkdir()
+        os.chown(home, self._uid, self._uid)
+
     def _load(self, root: str, files: Mapping[str, str], targets: tuple[Target, ...], *, namespaces: bool) -> None:
         setup = {"root": root, "nonce": self._nonce, "files": dict(files), "targets": [str(t) for t in targets]}
-        self._send(setup | {"namespaces": namespaces})
+        self._send(setup | {"namespaces": namespaces, "processes": MAX_PROCESSES if self._uid else 0})
         answer = self._receive(START_LIMIT_S)
         if "ready" not in answer:
             raise SubmissionError(f"{_place(answer)}{answer.get('failed', 'the worker does not start')}")
@@ -241,6 +286,8 @@ class Sandbox:
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
+        if self._uid >= FIRST_UID:  # its children, wherever they went: as this user one can reach them all, and nobody else
+            subprocess.run([_public_python(), "-I", "-S", "-c", _END_ALL, str(self._uid)], user=self._uid, group=self._uid, extra_groups=[], check=False)
         self.read_output()
         self._output.close()
         self._reader.join(timeout=5)  # a grandchild that left the group may still hold the pipe; then the thread stays, and sleeps
@@ -249,6 +296,29 @@ class Sandbox:
                 with suppress(OSError):
                     pipe.close()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+_END_ALL: Final = "import os, sys\nif os.getresuid() == (int(sys.argv[1]),) * 3:\n    os.kill(-1, 9)"
+
+
+def _base_python() -> str:
+    """Return the interpreter itself, without the environment that was made around it."""
+    return os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+
+
+def _public_python() -> str:
+    """Return an interpreter that every user may run: ours, if it lies in nobody's home, else the system's."""
+    own = Path(_base_python())
+    return str(own) if all(place.stat().st_mode & stat.S_IXOTH for place in (own, *own.parents)) else SYSTEM_PYTHON
+
+
+def _number_places(root: str, files: Mapping[str, Path]) -> dict[str, str]:
+    return {module: f"{root}/{number}/{path.name}" for number, (module, path) in enumerate(files.items())}
+
+
+def _own_sources(modules: Iterable[str]) -> list[Path]:
+    """Return where below `minidocker` our own source of each module lies."""
+    return [Path(*package, f"{module}.py") for *package, module in (name.split(".")[1:] for name in modules)]
 
 
 def _place(answer: Mapping[str, Any]) -> str:

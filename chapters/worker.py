@@ -49,12 +49,13 @@ class LearnerFinder(importlib.abc.MetaPathFinder):
         return importlib.util.spec_from_file_location(fullname, path, loader=_LearnerLoader(fullname, path)) if path else None
 
 
-def limit_resources() -> None:
+def limit_resources(processes: int = 0) -> None:
     """Take away what no exercise needs: memory, time, large files, core dumps. Windows has none of these limits."""
     with suppress(ImportError):
         import resource
 
         limits = {"RLIMIT_AS": MEMORY_BYTES, "RLIMIT_FSIZE": FILE_BYTES, "RLIMIT_NOFILE": OPEN_FILES, "RLIMIT_CPU": CPU_S, "RLIMIT_CORE": 0}
+        limits |= {"RLIMIT_NPROC": processes} if processes else {}
         for name, value in limits.items():
             with suppress(OSError, ValueError):  # macOS refuses some; a lower limit that is there already stays
                 resource.setrlimit(getattr(resource, name), (value, value))
@@ -235,7 +236,7 @@ def main() -> None:
 
     if setup["namespaces"]:
         enter_namespaces()
-    limit_resources()
+    limit_resources(setup["processes"])
     sys.meta_path.insert(0, LearnerFinder(setup["files"]))
     worker = Worker(setup["files"])
     try:

@@ -17,7 +17,7 @@ import pytest
 from chapters import grade
 from chapters.manifest import require_exercise
 from chapters.report import RENDERERS, find_weak_spots
-from chapters.sandbox import Remote, Sandbox, SubmissionError
+from chapters.sandbox import CONTAINER, Remote, Sandbox, SubmissionError
 from chapters.stub import replace_functions
 from chapters.variant import compute_source
 
@@ -74,7 +74,7 @@ def test_submission_gets_what_it_deserves(graded: tuple[dict[str, Any], Path], s
     """Honest or not, each one ends in points and a sentence; what it does to its own interpreter helps nobody."""
     document, _ = graded
     _, status, points, message = CLASS[student]
-    if student in ("reader", "thief") and document["isolation"] != grade.CONTAINER:
+    if student in ("reader", "thief") and document["isolation"] != grade.ISOLATIONS[CONTAINER]:
         pytest.skip("needs namespaces: a restricted process can read files, and the results say so")
     [result] = next(one["exercises"] for one in document["students"] if one["student"] == student)
     assert (result["status"], result["points"]) == (status, points)
@@ -123,14 +123,14 @@ def test_names_of_students_are_only_text() -> None:
 @pytest.fixture
 def confined(tmp_path: Path) -> Any:
     """Return a function that loads a submission in a container and returns its function."""
-    if sys.platform != "linux" or grade.find_isolation() != grade.CONTAINER:
+    if sys.platform != "linux" or grade.find_isolation() != CONTAINER:
         pytest.skip("needs namespaces")
     sandboxes: list[Sandbox] = []
 
     def load(body: str) -> Any:
         path = tmp_path / "layer.py"
         path.write_bytes(answer(body))
-        sandboxes.append(Sandbox({TARGET.module: path}, (TARGET,), confined=True, limit_s=30))
+        sandboxes.append(Sandbox({TARGET.module: path}, (TARGET,), isolation=CONTAINER, limit_s=30))
         return Remote(sandboxes[-1], str(TARGET), "compute_chain_ids")
 
     yield load
