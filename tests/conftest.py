@@ -30,11 +30,12 @@ PROGRAMS = {
     "skopeo": "skopeo", "docker-registry": "docker-registry", "busybox": "busybox-static", "podman": "podman", "buildah": "buildah", "umoci": "umoci", "runc": "runc",
     "crun": "crun", "strace": "strace", "debootstrap": "debootstrap", "tmux": "tmux", "ps": "procps", "ip": "iproute2", "git": "git",
     "chromium": "chromium", "cpio": "cpio", "qemu-system-x86_64": "qemu-system-x86",
+    "newuidmap": "uidmap",
 }  # fmt: skip
 """Programs that a test may require, and the Debian package of each."""
 
 MAY_SKIP_ON_CI = {
-    r"needs `(docker-registry|podman|buildah|umoci|runc|crun|containerd|strace|debootstrap|tmux|chromium)`": "peers that not every distribution has",
+    r"needs `(docker-registry|podman|buildah|umoci|runc|crun|containerd|newuidmap|strace|debootstrap|tmux|chromium)`": "peers that not every distribution has",
     r"needs (cgroup1|cgroup2|limits|nftables|bridge|veth|overlayfs|userns|devpts|memfd|pidfd|openat2)\b": "up to the kernel",
     r"needs Pyodide": "the npm registry may be out of reach",
     r"needs overlayfs on the file system": "the temporary directory may itself lie on an overlay",

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,12 +25,13 @@ from minidocker.api.application import make_application
 from minidocker.api.listener import Listener, open_listener
 from minidocker.api.response import COMMON_HEADERS
 from minidocker.api.server import Server
-from minidocker.codec.idmap import IDENTITY
 from minidocker.engine.engine import Engine, EngineConfig, open_engine
 from minidocker.engine.recover import recover, remove_empty_groups
 from minidocker.engine.remap import find_id_map, make_remapped_root
+from minidocker.engine.rootless import enter_rootless, leave_rootless
 from minidocker.errors import Conflict, HostError, InvalidParameter
 from minidocker.fingerprint import source_fingerprint
+from minidocker.network.settings import NetworkSettings
 from minidocker.registry.endpoints import HUB_DOMAIN, RegistryConfig, plan_endpoints
 
 if TYPE_CHECKING:
@@ -54,15 +56,17 @@ def run_daemon(options: DaemonOptions) -> int:
     lock = _lock_data_root(data_root)
     registries = RegistryConfig(mirrors=options.registry_mirrors, insecure=options.insecure_registries)
     plan_endpoints(HUB_DOMAIN, registries)  # a mirror whose address is wrong is said now, not with the first pull
-    ids = find_id_map(options.userns_remap) if options.userns_remap else IDENTITY
-    engine = open_engine(
-        EngineConfig(
-            data_root=data_root if ids is IDENTITY else make_remapped_root(data_root, ids), exec_root=exec_root,
-            driver=options.storage_driver, registries=registries, networks=options.networks, ids=ids, remaps=ids is not IDENTITY,
-        )
-    )  # fmt: skip
-    engine.launcher.start()
-    listeners = _open_listeners(options)
+    config = EngineConfig(
+        data_root=data_root, exec_root=exec_root, driver=options.storage_driver, registries=registries, networks=options.networks
+    )
+    config = _without_root(config, options) if os.geteuid() != 0 else _with_users(config, options.userns_remap)
+    try:
+        engine = open_engine(config)
+        engine.launcher.start()
+        listeners = _open_listeners(options)
+    except BaseException:
+        _end_anchor(config)
+        raise
     recover(engine)
     headers = (*COMMON_HEADERS, ("Minidocker-Source", source_fingerprint()))  # so that a client of other source can warn
     server = Server(listeners, make_application(engine, on_defect=_report_defect), headers=headers)
@@ -81,6 +85,31 @@ def run_daemon(options: DaemonOptions) -> int:
         _leave(engine, pidfile)
         os.close(lock)
     return 0
+
+
+def _with_users(config: EngineConfig, word: str) -> EngineConfig:
+    """Return *config* with the users that `--userns-remap` gives to containers."""
+    if not word:
+        return config
+    ids = find_id_map(word)
+    return replace(config, data_root=make_remapped_root(config.data_root, ids), ids=ids, remaps=True)
+
+
+def _without_root(config: EngineConfig, options: DaemonOptions) -> EngineConfig:
+    """Become root of a user namespace; say in a line each what is not to be had there."""
+    if options.userns_remap:
+        raise InvalidParameter("remap users: a server without root is in a user namespace already", hint="leave --userns-remap out")
+    rootless = enter_rootless(config.exec_root)
+    for note in rootless.notes:
+        print(f"minidocker: {note}", file=sys.stderr, flush=True)
+    networks = replace(config.networks or NetworkSettings(), way_out_dns=rootless.dns)
+    return replace(config, ids=rootless.read_ids(), rootless=rootless, networks=networks)
+
+
+def _end_anchor(config: EngineConfig) -> None:
+    """End what a server without root leaves, unless containers of an earlier one need it."""
+    if config.rootless is not None and not any(len(path.name) == 64 for path in config.exec_root.iterdir()):
+        leave_rootless(config.rootless, config.exec_root)
 
 
 def _lock_data_root(data_root: Path) -> int:
@@ -142,4 +171,5 @@ def _leave(engine: Engine, pidfile: Path) -> None:
     for step in steps:
         with suppress(OSError, HostError):  # the rest has to go all the same
             step()
+    _end_anchor(engine.config)
     pidfile.unlink(missing_ok=True)

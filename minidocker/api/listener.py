@@ -32,6 +32,8 @@ BACKLOG: Final = 512
 """Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn."""
 PUBLIC_IDLE_TIMEOUT_S: Final = 120.0
 """For clients from anywhere: each connection has a thread, and threads end."""
+FIRST_USER_NAMESPACE: Final = 0xEFFFFFFD
+"""The inode of the namespace that the machine begins with; see `<linux/proc_ns.h>`."""
 SOCKET_GROUP: Final = "docker"
 """Members of this group may use the engine, as with Docker."""
 
@@ -86,8 +88,9 @@ def _open_unix(address: str, path: str) -> Listener:
     try:
         os.fchmod(opened.fileno(), 0o600)  # the file that bind(2) makes takes this mode: nobody else gets in before us
         opened.bind(path)
-        with suppress(KeyError, PermissionError):  # no such group, or a server without root: the owner alone
-            os.chown(path, -1, grp.getgrnam(SOCKET_GROUP).gr_gid)
+        if os.stat("/proc/self/ns/user").st_ino == FIRST_USER_NAMESPACE:  # without root the group means nothing: the owner alone
+            with suppress(KeyError, PermissionError):  # no such group
+                os.chown(path, -1, grp.getgrnam(SOCKET_GROUP).gr_gid)
         os.chmod(path, 0o660)
         opened.listen(BACKLOG)
     except OSError as error:

@@ -1,21 +1,26 @@
 """Where the control groups of this machine are.
 
 Version 2 is one tree with all controllers; version 1 is one tree for each set of controllers; a hybrid machine has both and
-keeps its controllers in version 1. Pure but for `read_layout`.
+keeps its controllers in version 1. Pure but for `read_layout` and `find_delegated_layout`.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from minidocker.codec.mountinfo import MountInfo, parse_mountinfo
 
-__all__ = ["EXAMPLE_LAYOUT", "CgroupLayout", "Hierarchy", "find_layout", "find_own_procs", "read_layout"]
+__all__ = ["EXAMPLE_LAYOUT", "CgroupLayout", "Hierarchy", "find_delegated_layout", "find_layout", "find_own_procs", "read_layout"]
 
 _V1_NAMES = frozenset(
     ["blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "net_cls", "net_prio", "perf_event", "pids", "rdma", "misc"]
 )
+
+
+SERVER_GROUP = "minidocker-server"
+"""Where a server without root lives in the group that was handed over to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +89,25 @@ def find_own_procs(layout: CgroupLayout, membership: str) -> str:
             if controllers == (",".join(tree.controllers) if layout.version == 1 else ""):
                 return f"{tree.mount_point}{path.rstrip('/')}/cgroup.procs"
     return ""
+
+
+def find_delegated_layout(layout: CgroupLayout) -> CgroupLayout:
+    """Return the part of *layout* that was handed over to us, none if nothing was; we move to a group of our own in it.
+
+    Delegation is the right to write into the directory of one's own group. A group with processes hands no controllers down, so that
+    the server may not stay where it is; see cgroups(7), "Delegation".
+    """
+    own = Path(find_own_procs(layout, Path("/proc/self/cgroup").read_text(encoding="utf-8"))).parent
+    if layout.version != 2 or not os.access(own / "cgroup.procs", os.W_OK) or not os.access(own, os.W_OK):
+        return CgroupLayout(version=0)
+    base = own.parent if own.name == SERVER_GROUP else own
+    try:
+        (base / SERVER_GROUP).mkdir(exist_ok=True)
+        (base / SERVER_GROUP / "cgroup.procs").write_text("0", encoding="ascii")
+        controllers = (base / "cgroup.controllers").read_text(encoding="ascii").split()
+    except OSError:
+        return CgroupLayout(version=0)
+    return CgroupLayout(version=2, hierarchies=(Hierarchy(mount_point=str(base), controllers=tuple(controllers)),))
 
 
 def read_layout() -> CgroupLayout:

@@ -75,8 +75,6 @@ def daemon(session: Session, options: Options) -> int:
     uid = os.geteuid()
     if options.switch("stop"):
         return _stop(_pidfile_of(options, uid))
-    if uid != 0:
-        raise Unavailable("start a server: containers need root here", hint="run it as `sudo python3 -m minidocker daemon`")
     from minidocker.api.daemon import run_daemon
 
     return run_daemon(read_daemon_options(options, uid)) or 0

@@ -43,7 +43,7 @@ from minidocker.container.protocol import (
 from minidocker.container.session import Client, Session
 from minidocker.kernel import process
 from minidocker.kernel.flags import Clone
-from minidocker.kernel.namespaces import open_namespace, open_socket_in
+from minidocker.kernel.namespaces import enter_network, open_namespace, open_socket_in
 from minidocker.kernel.perform import MonitorContext, open_joined, perform_monitor_step
 from minidocker.kernel.steps import ForkAgain, Step, Synchronise
 from minidocker.network.proxy import PortProxy
@@ -474,6 +474,8 @@ def run_monitor(launch: Launch, fds: Sequence[int]) -> NoReturn:
     process.set_title("md:monitor")
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
+        if launch.network:
+            enter_network(launch.network)
         sockets = [socket.socket(fileno=fd) for fd in fds]
         _Monitor(launch, sockets[0], sockets[1:]).run()
     finally:

@@ -26,7 +26,7 @@ from minidocker.kernel.steps import (
 from minidocker.spec.container import DEFAULT_SHM_BYTES
 
 __all__ = [
-    "DEFAULT_DEVICES", "DEFAULT_PATH", "MASKED_PATHS", "READONLY_PATHS", "DeviceNode", "ExecPlan", "Surroundings",
+    "DEFAULT_DEVICES", "DEFAULT_PATH", "MASKED_PATHS", "PLAIN_OVERLAY", "READONLY_PATHS", "TERMINAL_GROUP", "USER_OVERLAY", "DeviceNode", "ExecPlan", "Surroundings",
     "compute_environment", "compute_granted_capabilities", "device_rules", "plan_container", "plan_exec",
 ]  # fmt: skip
 
@@ -63,6 +63,12 @@ DEFAULT_DEVICES: Final = tuple(
 )  # fmt: skip
 """The devices every container has; see `Documentation/admin-guide/devices.txt` of the kernel."""
 
+PLAIN_OVERLAY: Final = "redirect_dir=off,metacopy=off,index=off"
+"""Options of every overlay: a directory of changes is nothing but files, whatever the kernel's defaults are."""
+USER_OVERLAY: Final = "index=off,userxattr"
+"""The same in a user namespace: marks are attributes that users may set, and nothing else is possible; see overlayfs.rst."""
+TERMINAL_GROUP: Final = 5
+"""The group `tty`."""
 _DEVICE_LINKS: Final = {
     "/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0", "/dev/stdout": "/proc/self/fd/1",
     "/dev/stderr": "/proc/self/fd/2", "/dev/core": "/proc/kcore", "/dev/ptmx": "pts/ptmx",
@@ -99,7 +105,10 @@ class Surroundings:
     ids: IdMap | None = None
     """The map of the user namespace that the container gets; None: it stays in the server's."""
     may_make_devices: bool = True
-    """Whether mknod(2) is allowed to the server: not in a user namespace."""
+    """Whether mknod(2) is allowed to the server: not in a user namespace, where a procfs or sysfs of the host cannot be mounted either."""
+    overlay_options: str = PLAIN_OVERLAY
+    has_terminal_group: bool = True
+    """Whether there is a number for the group that terminals belong to."""
     rows: int = 0
     columns: int = 0
 
@@ -240,7 +249,7 @@ def _plan_root(record: ContainerRecord, around: Surroundings) -> Iterator[Step]:
         own = posixpath.relpath(around.directory, around.layers_directory)  # all names together must fit in one page
         yield Mount(
             source="overlay", target=root, fstype="overlay", host_target=True, cwd=around.layers_directory,
-            data=f"lowerdir={lower},upperdir={own}/upper,workdir={own}/work,redirect_dir=off,metacopy=off,index=off",
+            data=f"lowerdir={lower},upperdir={own}/upper,workdir={own}/work,{around.overlay_options}",
             why="the image's layers, read-only and shared, under one writable directory that holds every change as a file",
         )  # fmt: skip
     else:
@@ -253,22 +262,30 @@ def _plan_root(record: ContainerRecord, around: Surroundings) -> Iterator[Step]:
 def _plan_kernel_mounts(record: ContainerRecord, around: Surroundings) -> Iterator[Step]:
     config = record.host_config
     sys_flags = _GUARD if config.privileged else _GUARD | Ms.RDONLY
-    yield Mount(
-        source="proc", target="/proc", fstype="proc", flags=_GUARD, create="dir",
-        why="procfs shows the pid namespace of the process that mounts it",
-    )  # fmt: skip
+    if config.pid_mode == "host" and not around.may_make_devices:
+        why = "the host's own: its pid namespace belongs to another user namespace"
+        yield Mount(source="/proc", target="/proc", flags=Ms.BIND | Ms.REC, create="dir", why=why)
+    else:
+        yield Mount(
+            source="proc", target="/proc", fstype="proc", flags=_GUARD, create="dir",
+            why="procfs shows the pid namespace of the process that mounts it",
+        )  # fmt: skip
     yield Mount(
         source="tmpfs", target="/dev", fstype="tmpfs", flags=Ms.NOSUID | Ms.STRICTATIME, data="mode=755,size=65536k", create="dir",
         why="an empty /dev of its own, to be filled with harmless devices",
     )  # fmt: skip
     yield Mount(
         source="devpts", target="/dev/pts", fstype="devpts", flags=Ms.NOSUID | Ms.NOEXEC, create="dir",
-        data="newinstance,ptmxmode=0666,mode=0620,gid=5", why="terminals of its own",
+        data="newinstance,ptmxmode=0666,mode=0620" + (f",gid={TERMINAL_GROUP}" if around.has_terminal_group else ""), why="terminals of its own",
     )  # fmt: skip
-    yield Mount(
-        source="sysfs", target="/sys", fstype="sysfs", flags=sys_flags, create="dir", optional=config.network_mode == "host",
-        why="sysfs shows the network namespace of the process that mounts it",
-    )  # fmt: skip
+    if config.network_mode == "host" and not around.may_make_devices:
+        why = "the host's own: its network namespace belongs to another user namespace"
+        yield Mount(source="/sys", target="/sys", flags=Ms.BIND | Ms.REC | sys_flags & Ms.RDONLY, create="dir", why=why)
+    else:
+        yield Mount(
+            source="sysfs", target="/sys", fstype="sysfs", flags=sys_flags, create="dir", optional=config.network_mode == "host",
+            why="sysfs shows the network namespace of the process that mounts it",
+        )  # fmt: skip
     yield from around.cgroup_view
     yield Mount(
         source="mqueue", target="/dev/mqueue", fstype="mqueue", flags=_GUARD, create="dir", optional=True,
@@ -444,7 +461,12 @@ def plan_exec(record: ContainerRecord, host: Host, around: Surroundings, request
     The pid namespace needs no step: the monitor's children are born into it.
     """
     config = record.host_config
-    namespaces = Clone.NEWNS | Clone.NEWUTS | Clone.NEWIPC | Clone.NEWNET | Clone.NEWCGROUP
+    namespaces = Clone.NEWNS
+    modes = (
+        (Clone.NEWUTS, config.uts_mode), (Clone.NEWIPC, config.ipc_mode), (Clone.NEWNET, config.network_mode), (Clone.NEWCGROUP, config.cgroupns_mode),
+    )  # fmt: skip
+    for flag, mode in modes:
+        namespaces |= Clone(0) if mode == "host" else flag  # the monitor is in the host's; joining it again would take a right over it
     keep = compute_granted_capabilities(record, host)
     if request.privileged:
         keep = compute_capabilities(cap_add=(), cap_drop=(), privileged=True, last_cap=host.last_capability)

@@ -80,6 +80,8 @@ class Launch:
     """`address:port` behind each published port; the listening sockets come with the message."""
     names: NameService | None = None
     """None for a container on the default bridge, which has no name service."""
+    network: str = ""
+    """File that stands for the network namespace of the bridges, which the monitor moves to; empty: it is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from minidocker.codec.idmap import IDENTITY
 from minidocker.build.tree import Tree
 from minidocker.build.workshop import Lent
 from minidocker.container.record import MountPoint
@@ -141,7 +142,7 @@ def _mount_bind(workshop: EngineWorkshop, lent: Lent, place: Path, stack: ExitSt
             (place / name).mkdir(mode=0o755, parents=True)
         options = f"lowerdir={':'.join(map(str, found))}"
         options += "" if mount.read_only else f",upperdir={place}/upper,workdir={place}/work"
-        may_mount = workshop.engine.driver == "overlay2" and not workshop.engine.config.remaps
+        may_mount = workshop.engine.driver == "overlay2" and workshop.engine.ids is IDENTITY
         if may_mount and len(options) < MAX_OPTIONS_BYTES and not _has_special(found):
             return MountPoint(type="overlay", source="", destination=mount.target, read_write=not mount.read_only, options=options)
         with open_trees([place / "copy"]) as (copy_fd,):

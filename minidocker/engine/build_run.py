@@ -33,7 +33,7 @@ from minidocker.engine.create import complete_host_config, make_container_direct
 from minidocker.engine.engine import hasten_moves, now
 from minidocker.engine.monitors import MonitorLink, bind_monitor_socket, connect_monitor
 from minidocker.engine.name_files import compose_name_service, write_name_files
-from minidocker.engine.start import group_name, surroundings_of
+from minidocker.engine.start import group_name, network_of, surroundings_of
 from minidocker.errors import HostError
 from minidocker.ids import short_id
 from minidocker.kernel.overlay import open_below, open_trees
@@ -146,7 +146,7 @@ def _launch(workshop: EngineWorkshop, record: ContainerRecord, exits: queue.Simp
         id=record.id, steps=plan_container(record, engine.host, around),
         cgroups=tuple(f"{tree.mount_point}/{name}" for tree in engine.layout.hierarchies),
         oom_path=f"{memory}/{'memory.events' if engine.layout.version == 2 else 'memory.oom_control'}" if memory else "",
-        names=compose_name_service(engine.networks, record),
+        names=compose_name_service(engine.networks, record), network=network_of(engine, record),
     )  # fmt: skip
     directory = engine.monitor_directory(record.id)
     with bind_monitor_socket(directory) as listener:

@@ -16,6 +16,7 @@ from minidocker.engine.engine import Engine, hasten_moves, now, publish_containe
 from minidocker.engine.conflicts import check_host_config
 from minidocker.engine.images import require_image
 from minidocker.engine.mounts import resolve_mounts
+from minidocker.engine.start import lacks_groups
 from minidocker.errors import HostError, InvalidParameter, NotFound
 from minidocker.ids import short_id
 from minidocker.image.store import ImageRecord
@@ -49,7 +50,7 @@ def create_container(engine: Engine, request: CreateRequest, *, name: str = "", 
             remove_anonymous_volumes(engine, record)
             raise
     publish_container_event(engine, handle, "create")
-    return record.id, _warnings(record.host_config, platform)
+    return record.id, (*_warnings(record.host_config, platform), *_discarded(engine, record.host_config))
 
 
 def compose_record(
@@ -195,6 +196,21 @@ def _complete_networking(engine: Engine, config: ContainerConfig, host: HostConf
         except NotFound as error:
             raise InvalidParameter(f"could not get container for {name}: {error.message}") from error
     return NetworkingConfig(endpoints_config=wishes)
+
+
+def _discarded(engine: Engine, host: HostConfig) -> tuple[str, ...]:
+    """Say once, in one line, which limits a server without control groups cannot keep."""
+    asked = [
+        option for option, is_asked in (
+            ("--memory", host.memory > 0), ("--cpus", bool(host.nano_cpus or host.cpu_quota)), ("--cpu-shares", bool(host.cpu_shares)),
+            ("--cpuset-cpus", bool(host.cpuset_cpus)), ("--pids-limit", bool(host.pids_limit and host.pids_limit > 0)),
+            ("--blkio-weight", bool(host.blkio_weight)),
+        ) if is_asked
+    ]  # fmt: skip
+    if not (asked and lacks_groups(engine)):
+        return ()
+    words = "no control group was handed over to this user (with systemd: `systemctl edit user@.service`, `Delegate=cpu cpuset io memory pids`)"
+    return (f"Limitation discarded: {', '.join(asked)}: {words}",)
 
 
 def _warnings(host: HostConfig, platform: str) -> tuple[str, ...]:

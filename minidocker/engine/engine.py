@@ -18,8 +18,9 @@ from pathlib import Path
 
 from minidocker.build.cache import BuildCache
 from minidocker.codec.idmap import IDENTITY, IdMap
-from minidocker.cgroup.layout import CgroupLayout, find_own_procs, read_layout
+from minidocker.cgroup.layout import CgroupLayout, find_delegated_layout, find_own_procs, read_layout
 from minidocker.container.host import Host, read_host
+from minidocker.container.plan import PLAIN_OVERLAY, USER_OVERLAY
 from minidocker.container.launcher import Launcher
 from minidocker.container.logs import format_time
 from minidocker.container.record import NetworkEndpoint
@@ -27,10 +28,12 @@ from minidocker.engine.build_mounts import CacheMounts
 from minidocker.engine.events import Event, EventBus
 from minidocker.engine.monitors import kill_monitor
 from minidocker.engine.networks import Networks
+from minidocker.engine.rootless import Rootless
 from minidocker.engine.store import ContainerStore, Handle
 from minidocker.engine.transfers import Registries
 from minidocker.image.store import ImageStore
 from minidocker.kernel import mount, namespaces, process
+from minidocker.kernel.overlay import OPAQUE_XATTRS
 from minidocker.kernel.flags import Clone, Ms
 from minidocker.network.record import BUILT_IN_NETWORKS, NetworkRecord
 from minidocker.network.settings import NetworkSettings
@@ -58,6 +61,8 @@ class EngineConfig:
     """Who the users of containers are on this machine."""
     remaps: bool = False
     """Whether containers get user namespaces with that map."""
+    rootless: Rootless | None = None
+    """What a server without root has."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,6 +96,11 @@ class Engine:
     def ids(self) -> IdMap:
         """Who the users of containers are on this machine."""
         return self.config.ids
+
+    @property
+    def overlay_options(self) -> str:
+        """What an overlay needs beside its layers: in a user namespace its marks are attributes that users may set."""
+        return USER_OVERLAY if self.config.rootless is not None else PLAIN_OVERLAY
 
     @property
     def exec_root(self) -> Path:
@@ -161,10 +171,12 @@ def open_engine(config: EngineConfig) -> Engine:
     build_cache = BuildCache(config.data_root / "build")
     images = ImageStore(
         config.data_root, also_used=build_cache.references, layers_in_use=lambda: {name for handle in containers.all() for name in handle.record.layers},
-        ids=config.ids,
+        ids=config.ids, opaque_xattr=OPAQUE_XATTRS[config.rootless is not None],
     )
-    driver = config.driver or ("overlay2" if can_stack_overlays(config.data_root) else "vfs")
-    layout = read_layout()
+    driver = config.driver or ("overlay2" if can_stack_overlays(config.data_root, options=PLAIN_OVERLAY if config.rootless is None else USER_OVERLAY) else "vfs")
+    if config.rootless is not None:
+        namespaces.set_network_home(config.rootless.network)
+    layout = read_layout() if config.rootless is None else find_delegated_layout(read_layout())
     return Engine(
         config=config, host=read_host(), layout=layout, images=images,
         own_procs=find_own_procs(layout, Path("/proc/self/cgroup").read_text(encoding="utf-8")),
@@ -183,7 +195,7 @@ def _end_forgotten_steps(config: EngineConfig) -> None:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def can_stack_overlays(directory: Path) -> bool:
+def can_stack_overlays(directory: Path, *, options: str = PLAIN_OVERLAY) -> bool:
     """Whether overlayfs accepts *directory* as its upper layer; a child tries it in a mount namespace of its own.
 
     Runs before the server has a second thread, so that it may fork.
@@ -193,15 +205,15 @@ def can_stack_overlays(directory: Path) -> bool:
             Path(probe, name).mkdir()
         child = os.fork()
         if child == 0:
-            process.exit_child(int(not _try_overlay(probe)))
+            process.exit_child(int(not _try_overlay(probe, options)))
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def _try_overlay(probe: str) -> bool:
+def _try_overlay(probe: str, options: str) -> bool:
     try:
         namespaces.unshare(Clone.NEWNS)
         mount.separate_mounts(Ms.PRIVATE)
-        data = f"lowerdir={probe}/lower,upperdir={probe}/upper,workdir={probe}/work"
+        data = f"lowerdir={probe}/lower,upperdir={probe}/upper,workdir={probe}/work,{options}"
         mount.mount("overlay", f"{probe}/merged", fstype="overlay", data=data)
     except OSError:
         return False

@@ -62,10 +62,17 @@ def _addresses(record: ContainerRecord) -> list[str]:
 def _resolv_conf(networks: Networks, record: ContainerRecord) -> str:
     host, server = record.host_config, networks.settings
     return render_resolv_conf(
-        read_host_resolv_conf(), dns=host.dns or server.dns, search=host.dns_search or server.dns_search,
+        read_host_resolv_conf(), dns=_dns_of(networks, record), search=host.dns_search or server.dns_search,
         options=host.dns_options or server.dns_options, bridged=host.network_mode != "host",
         served=any(endpoint.dns_names for endpoint in record.endpoints),
     )  # fmt: skip
+
+
+def _dns_of(networks: Networks, record: ContainerRecord) -> tuple[str, ...]:
+    """Return the name servers that somebody named for a container; none: the host's."""
+    settings = networks.settings
+    carried = (settings.way_out_dns,) if settings.way_out_dns and record.host_config.network_mode != "host" else ()
+    return record.host_config.dns or settings.dns or carried
 
 
 def update_name_files(networks: Networks, old: ContainerRecord, new: ContainerRecord, directory: Path) -> None:
@@ -86,7 +93,7 @@ def compose_name_service(networks: Networks, record: ContainerRecord) -> NameSer
         return None
     wishes = networks.wishes_of(record)
     links = dict(parse_link(link)[::-1] for e in served if e.network in wishes for link in wishes[e.network].links)
-    servers = upstream_servers(read_host_resolv_conf(), dns=record.host_config.dns or networks.settings.dns)
+    servers = upstream_servers(read_host_resolv_conf(), dns=_dns_of(networks, record))
     # CVE-2024-29018: a container that reaches nobody outside must not tell anybody outside what it asks for
     leads_out = any(endpoint.gateway or endpoint.gateway6 for endpoint in record.endpoints)
     return NameService(

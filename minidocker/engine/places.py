@@ -43,4 +43,5 @@ def default_log_path(uid: int, environ: Mapping[str, str]) -> str:
 
 
 def _runtime_directory(uid: int, environ: Mapping[str, str]) -> str:
-    return environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
+    has_home = environ.get("HOME") or environ.get("XDG_DATA_HOME")
+    return environ.get("XDG_RUNTIME_DIR") or (f"{default_data_root(uid, environ)}/run" if has_home else f"/run/user/{uid}")

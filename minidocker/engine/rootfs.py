@@ -106,7 +106,7 @@ def _mount_overlay(engine: Engine, record: ContainerRecord, directory: Path, mer
             os.mkdir(f"{merged}/{name}")
         upper, work, root = f"{own}/merged/u", f"{own}/merged/w", f"{merged}/r"
         lower = f"{own}/upper:{lower}"
-    data = f"lowerdir={lower},upperdir={upper},workdir={work},redirect_dir=off,metacopy=off,index=off"
+    data = f"lowerdir={lower},upperdir={upper},workdir={work},{engine.overlay_options}"
     mount("overlay", root, fstype="overlay", flags=Ms.NODEV, data=data)
     return root
 

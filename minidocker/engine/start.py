@@ -20,10 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from minidocker.codec.idmap import IdMap
+from minidocker.codec.idmap import IdMap, find_inside
 from minidocker.cgroup.limits import THROTTLES, plan_cgroup, plan_device_rules, plan_join, plan_limits, plan_view
 from minidocker.container.health import Health, HealthStatus
-from minidocker.container.plan import DEFAULT_DEVICES, DeviceNode, Surroundings, compute_granted_capabilities, device_rules, plan_container
+from minidocker.container.plan import DEFAULT_DEVICES, TERMINAL_GROUP, DeviceNode, Surroundings, compute_granted_capabilities, device_rules, plan_container
 from minidocker.container.protocol import Exited, Failed, Launch, Started
 from minidocker.container.record import ContainerRecord, NetworkEndpoint, Status, move_state
 from minidocker.container.seccomp import compile_profile, default_profile, parse_profile
@@ -38,9 +38,10 @@ from minidocker.engine.name_files import compose_name_service, write_name_files
 from minidocker.engine.store import Handle
 from minidocker.engine.wait import ExitResult, resolve_waiters
 from minidocker.errors import Conflict, HostError, InvalidParameter, MinidockerError, NotModified
+from minidocker.kernel.steps import Step
 
 __all__ = [
-    "group_name", "id_map_of", "link_monitor", "proxy_targets", "seccomp_program", "settle_exit", "split_hint", "start_container",
+    "group_name", "id_map_of", "lacks_groups", "link_monitor", "network_of", "proxy_targets", "seccomp_program", "settle_exit", "split_hint", "start_container",
     "start_handle", "surroundings_of",
 ]  # fmt: skip
 
@@ -98,7 +99,7 @@ def surroundings_of(engine: Engine, record: ContainerRecord) -> Surroundings:
     config, layout, name = record.host_config, engine.layout, group_name(record)
     devices = _find_devices(record)
     rules = ("a *:* rwm",) if config.privileged else device_rules(devices, config.device_cgroup_rules)
-    limits = (*plan_limits(config, layout, name, devices=_read_throttled(record)), *(() if config.privileged else plan_device_rules(layout, name, rules)))
+    limits: tuple[Step, ...] = () if lacks_groups(engine) else (*plan_limits(config, layout, name, devices=_read_throttled(record)), *(() if config.privileged else plan_device_rules(layout, name, rules)))
     program, profile = seccomp_program(engine, record)
     shared = tuple(
         (kind, _pid_of(engine, mode.partition(":")[2]))
@@ -106,7 +107,8 @@ def surroundings_of(engine: Engine, record: ContainerRecord) -> Surroundings:
         if mode.startswith("container:")
     )
     return Surroundings(
-        ids=id_map_of(engine, record), directory=str(engine.containers.directory / record.id), layers_directory=str(engine.data_root / "layers"),
+        ids=id_map_of(engine, record), may_make_devices=engine.config.rootless is None, overlay_options=engine.overlay_options,
+        has_terminal_group=find_inside(engine.ids.gids, TERMINAL_GROUP) is not None or engine.config.remaps, directory=str(engine.containers.directory / record.id), layers_directory=str(engine.data_root / "layers"),
         cgroup_setup=(*plan_cgroup(layout, name), *limits), cgroup_join=plan_join(layout, name),
         cgroup_view=plan_view(layout, writable=config.privileged, name=name if config.cgroupns_mode == "host" else ""),
         network=plan_endpoints(record.endpoints),
@@ -114,6 +116,11 @@ def surroundings_of(engine: Engine, record: ContainerRecord) -> Surroundings:
         rows=config.console_size[0] if len(config.console_size) == 2 else 0,
         columns=config.console_size[1] if len(config.console_size) == 2 else 0,
     )  # fmt: skip
+
+
+def lacks_groups(engine: Engine) -> bool:
+    """Whether this server, which has no root, was given no control group: limits are discarded, and the client is told."""
+    return engine.config.rootless is not None and not engine.layout.version
 
 
 def id_map_of(engine: Engine, record: ContainerRecord) -> IdMap | None:
@@ -147,7 +154,7 @@ def _find_devices(record: ContainerRecord) -> tuple[DeviceNode, ...]:
             names[:] = [n for n in names if n not in ("pts", "shm", "mqueue", "fd")]
             for name in files:
                 path = f"{directory}/{name}"
-                if name not in ("console", "ptmx") and path not in found:
+                if name not in ("console", "ptmx") and path not in found and not os.path.islink(path):
                     found.update((d.path, d) for d in _read_device(path, path, "rwm"))
     for mapping in record.host_config.devices:
         nodes = _read_device(mapping.path_on_host, mapping.path_in_container or mapping.path_on_host, mapping.cgroup_permissions)
@@ -279,8 +286,13 @@ def _compose_launch(engine: Engine, handle: Handle, record: ContainerRecord, aro
         log_max_bytes=parse_size(options.get("max-size", "")), log_max_files=int(options.get("max-file", "1")),
         cgroups=tuple(f"{tree.mount_point}/{name}" for tree in engine.layout.hierarchies),
         oom_path=f"{memory}/{'memory.events' if engine.layout.version == 2 else 'memory.oom_control'}" if memory else "",
-        proxies=proxy_targets(record), names=compose_name_service(engine.networks, record),
+        proxies=proxy_targets(record), names=compose_name_service(engine.networks, record), network=network_of(engine, record),
     )  # fmt: skip
+
+
+def network_of(engine: Engine, record: ContainerRecord) -> str:
+    """Return where the monitor finds the bridges, if that is not the server's own network."""
+    return engine.config.rootless.network if engine.config.rootless is not None and record.host_config.network_mode != "host" else ""
 
 
 def proxy_targets(record: ContainerRecord) -> tuple[str, ...]:

@@ -107,9 +107,10 @@ def system_info(engine: Engine) -> dict[str, Json]:
         **_runtime_info(),
         "SecurityOptions": [
             *(["name=seccomp,profile=builtin"] if engine.host.seccomp else []), *(["name=userns"] if engine.config.remaps else []),
+            *(["name=rootless"] if engine.config.rootless is not None else []),
         ],
         "CDISpecDirs": [],
-        "Warnings": [*engine.networks.warnings],
+        "Warnings": [*engine.networks.warnings, *(engine.config.rootless.notes if engine.config.rootless is not None else ())],
     }
 
 

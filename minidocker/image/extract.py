@@ -208,7 +208,12 @@ class _Extractor:
         else:
             types = {Kind.FIFO: stat.S_IFIFO, Kind.CHARACTER_DEVICE: stat.S_IFCHR, Kind.BLOCK_DEVICE: stat.S_IFBLK}
             device = os.makedev(entry.device_major, entry.device_minor)
-            os.mknod(name, types[kind] | 0o600, device, dir_fd=parent_fd)
+            try:
+                os.mknod(name, types[kind] | 0o600, device, dir_fd=parent_fd)
+            except PermissionError:
+                if not self._ids.collapses:
+                    raise
+                return  # a user namespace may make none, and Docker goes on without it too
             _set_node_metadata(entry, parent_fd, name)
             _set_mode(parent_fd, name, entry.mode)
 

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Final
+import threading
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from minidocker.kernel.flags import Clone
 from minidocker.kernel.libc import LIBC, check
 
-__all__ = ["NAMESPACE_FILES", "open_namespace", "open_socket_in", "set_hostname", "setns", "unshare"]
+__all__ = ["NAMESPACE_FILES", "enter_network", "in_network_home", "open_namespace", "open_socket_in", "set_hostname", "set_network_home", "setns", "unshare"]
+
+T = TypeVar("T")
 
 NAMESPACE_FILES: Final = {
     Clone.NEWUSER: "user", Clone.NEWIPC: "ipc", Clone.NEWUTS: "uts", Clone.NEWNET: "net", Clone.NEWPID: "pid",
@@ -47,6 +51,49 @@ def open_socket_in(netns: int, family: socket.AddressFamily, kind: socket.Socket
     finally:
         setns(home, Clone.NEWNET)
         os.close(home)
+
+
+def enter_network(path: str) -> None:
+    """Move to the network namespace that *path* stands for."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        setns(fd, Clone.NEWNET)
+    finally:
+        os.close(fd)
+
+
+_network_home = -1
+
+
+def set_network_home(path: str) -> None:
+    """Let the bridges of this process be in the network namespace that *path* stands for, and not in its own."""
+    global _network_home
+    _network_home = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def in_network_home(action: Callable[[], T]) -> T:
+    """Return what *action* returns in the network namespace of the bridges.
+
+    From another namespace than the host's there is no way back without a right over the host, so a thread goes, and ends there.
+    """
+    if _network_home == -1:
+        return action()
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def go() -> None:
+        try:
+            setns(_network_home, Clone.NEWNET)
+            results.append(action())
+        except BaseException as error:  # noqa: BLE001 - raised again where it was asked for
+            errors.append(error)
+
+    thread = threading.Thread(target=go, name="md:network")
+    thread.start()
+    thread.join()
+    for error in errors:
+        raise error
+    return results[0]
 
 
 def set_hostname(hostname: str, *, domainname: str = "") -> None:

@@ -47,6 +47,7 @@ from minidocker.codec.rtnetlink import (
     parse_link_address,
     parse_route,
 )
+from minidocker.kernel.namespaces import in_network_home
 
 __all__ = [
     "add_address", "add_route", "create_bridge", "create_veth", "delete_link", "dump", "find_link", "isolate_port", "list_addresses",
@@ -70,7 +71,7 @@ SEND_BUFFER_BYTES: Final = 4 * 1024 * 1024
 
 def _open_socket(protocol: int) -> socket.socket:
     """Return a connected netlink socket that asks for explained errors."""
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    sock = in_network_home(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol))
     try:
         for option in (NETLINK_EXT_ACK, NETLINK_CAP_ACK):
             sock.setsockopt(SOL_NETLINK, option, 1)

@@ -148,10 +148,10 @@ def _probe_userns() -> Feature:
         unshare(Clone.NEWNS)
 
     reason = _try_in_child(test)
-    return _feature(reason, hint=_userns_blocker() if reason else "")
+    return _feature(reason, hint=find_userns_blocker() if reason else "")
 
 
-def _userns_blocker() -> str:
+def find_userns_blocker() -> str:
     """Return what switches user namespaces off, and how to switch them on."""
     if _read("/proc/sys/kernel/unprivileged_userns_clone") == "0":
         return "the kernel switches it off for users: sudo sysctl -w kernel.unprivileged_userns_clone=1"

@@ -16,7 +16,7 @@ from minidocker.kernel.libc import LIBC, check, raw_syscall
 
 __all__ = [
     "exit_child", "join_session_keyring", "make_sealed_copy", "mark_close_on_exec", "reset_signals",
-    "set_child_subreaper", "set_keep_capabilities", "set_no_new_privileges", "set_not_dumpable", "set_parent_death_signal", "set_rlimit", "set_title",
+    "set_child_subreaper", "set_dumpable", "set_keep_capabilities", "set_no_new_privileges", "set_not_dumpable", "set_parent_death_signal", "set_rlimit", "set_title",
 ]  # fmt: skip
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -44,6 +44,11 @@ def set_title(title: str) -> None:
 def set_not_dumpable() -> None:
     """Keep other processes of this user away from our memory, descriptors and `/proc/PID/exe`, until execve."""
     _prctl("PR_SET_DUMPABLE", _PR_SET_DUMPABLE, 0)
+
+
+def set_dumpable() -> None:
+    """Let processes with our privileges see our memory and descriptors; a change of user namespace took that away."""
+    _prctl("PR_SET_DUMPABLE", _PR_SET_DUMPABLE, 1)
 
 
 def set_parent_death_signal(number: signal.Signals) -> None:

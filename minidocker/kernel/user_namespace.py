@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from minidocker.codec.idmap import IdRange, find_outside, render_id_map
@@ -19,7 +19,7 @@ from minidocker.kernel.flags import Clone, Ms
 from minidocker.kernel.namespaces import open_namespace, setns, unshare
 from minidocker.kernel.steps import BindDevice, EnterUserNamespace, Mount, PopulateVolume, Step
 
-__all__ = ["enter_user_namespace", "hold_sources", "make_user_namespace", "write_id_maps"]
+__all__ = ["become_root", "enter_user_namespace", "hold_sources", "make_user_namespace", "start_anchor", "write_id_maps"]
 
 
 def write_id_maps(pid: int, uid_map: Sequence[IdRange], gid_map: Sequence[IdRange]) -> None:
@@ -43,6 +43,74 @@ def _write(path: str, text: str) -> None:
         os.close(fd)
 
 
+def start_anchor(map_users: Callable[[int], None], prepare: Callable[[], None], *, title: str) -> int:
+    """Return the pid of a new process that holds a user namespace and a network namespace in it until it is killed.
+
+    *map_users* gets the pid while nobody is root in there, and writes the maps; *prepare* is called inside, as root.
+    """
+    told, tell = os.pipe2(os.O_CLOEXEC)
+    mapped, go = os.pipe2(os.O_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        os.close(go)
+        _be_anchor(tell, mapped, prepare, title)
+    os.close(tell)
+    os.close(mapped)
+    try:
+        _expect(told, b"made")
+        map_users(child)
+        os.write(go, b"go")
+        _expect(told, b"held")
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+    finally:
+        os.close(told)
+        os.close(go)
+    return child
+
+
+def _expect(told: int, word: bytes) -> None:
+    answer = os.read(told, 16)
+    if answer != word:
+        number = int(answer or b"0")
+        raise OSError(number, f"unshare: {os.strerror(number)}", "/proc/sys/user/max_user_namespaces")
+
+
+def _be_anchor(tell: int, mapped: int, prepare: Callable[[], None], title: str) -> None:
+    try:
+        os.setsid()
+        unshare(Clone.NEWUSER)
+        os.write(tell, b"made")
+        if os.read(mapped, 16) == b"go":
+            become_root()
+            unshare(Clone.NEWNET)
+            prepare()
+            process.set_title(title)
+            for fd in range(3):
+                os.dup2(os.open("/dev/null", os.O_RDWR), fd)
+            os.chdir("/")
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            os.write(tell, b"held")
+            os.closerange(3, 1024)
+            while True:
+                signal.pause()
+    except OSError as error:
+        os.write(tell, b"%d" % (error.errno or 0))
+    finally:
+        process.exit_child(0)
+
+
+def become_root() -> None:
+    """Be the root of the user namespace that we are in."""
+    with suppress(PermissionError):  # a user who may map nobody else may not change groups either
+        os.setgroups(())
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
 def make_user_namespace(uid_map: Sequence[IdRange], gid_map: Sequence[IdRange]) -> int:
     """Return a descriptor of a new user namespace with these maps, a child of ours."""
     told, tell = os.pipe2(os.O_CLOEXEC)
@@ -51,10 +119,7 @@ def make_user_namespace(uid_map: Sequence[IdRange], gid_map: Sequence[IdRange]) 
         _make_and_wait(tell)
     os.close(tell)
     try:
-        answer = os.read(told, 16)
-        if answer != b"made":
-            number = int(answer or b"0")
-            raise OSError(number, f"unshare(NEWUSER): {os.strerror(number)}", "/proc/sys/user/max_user_namespaces")
+        _expect(told, b"made")
         write_id_maps(child, uid_map, gid_map)
         return open_namespace(child, Clone.NEWUSER)
     finally:
@@ -118,10 +183,7 @@ def enter_user_namespace(step: EnterUserNamespace, pidfd: int = -1) -> None:
     finally:
         if pidfd < 0:
             os.close(fd)
-    with suppress(PermissionError):  # a user who may map nobody else may not change groups either
-        os.setgroups(())
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
+    become_root()
 
 
 def _give_streams(uid: int | None, gid: int | None) -> None:

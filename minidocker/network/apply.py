@@ -20,6 +20,7 @@ from minidocker.codec.nftables import Table
 from minidocker.codec.rtnetlink import AF_INET
 from minidocker.errors import HostError
 from minidocker.kernel import netlink
+from minidocker.kernel.namespaces import in_network_home
 from minidocker.network.bridge import Bridge, adopt_bridge
 from minidocker.network.ipam import compute_mac_address
 
@@ -93,9 +94,13 @@ def _enable_forwarding(bridge: Bridge) -> tuple[str, ...]:
 
 def write_sysctl(path: str, value: str) -> None:
     """Set a kernel parameter under `/proc/sys`, unless it has that value already."""
-    file = Path("/proc/sys", path)
-    if file.read_text().strip() != value:
-        file.write_text(value)
+
+    def write() -> None:
+        file = Path("/proc/sys", path)
+        if file.read_text().strip() != value:
+            file.write_text(value)
+
+    in_network_home(write)
 
 
 def apply_table(netfilter: socket.socket, table: Table) -> None:

@@ -31,6 +31,8 @@ class NetworkSettings:
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
+    way_out_dns: str = ""
+    """Where the program that carries a rootless server's packets answers questions about names; for containers on bridges."""
     host_gateway: str = ""
     """`--host-gateway-ip`: what `host-gateway` stands for; empty: the default bridge's own address."""
 

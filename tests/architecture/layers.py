@@ -77,7 +77,7 @@ IMPURE_MODULES = frozenset(
 
 BANS: dict[str, tuple[frozenset[str], str]] = {
     "ctypes": (frozenset({"kernel"}), "one door to the kernel"),
-    "subprocess": (frozenset({"oci.hooks", "machine.boot", "machine.init", "machine.packages", "cli.autostart", "client.credentials", "engine.build_fetch"}), "no helper programs; the client starts the server and asks credential helpers, a git context git, a machine needs QEMU and apt, and its first process a second one"),
+    "subprocess": (frozenset({"oci.hooks", "machine.boot", "machine.init", "machine.packages", "cli.autostart", "client.credentials", "engine.build_fetch", "engine.rootless"}), "no helper programs; the client starts the server and asks credential helpers, a git context git, a server without root has numbers mapped and packets carried by programs that may, a machine needs QEMU and apt, and its first process a second one"),
 }
 """Module → who may import it, and why nobody else."""
 
