@@ -14,9 +14,7 @@ from minidocker.cli.build_progress import choose_progress
 from minidocker.cli.command import Command
 from minidocker.client.fields import number_at, text_at, texts_at, value_at
 from minidocker.cli.flags import BOOL, BYTES, INT, LIST, STRING, Flag
-from minidocker.cli.prune import confirm
 from minidocker.cli.session import SOURCE_HEADER
-from minidocker.cli.units import render_size
 from minidocker.errors import HostError, InvalidParameter, NotSupported, PeerError
 
 TYPE_CHECKING = False
@@ -147,10 +145,10 @@ def _words(text: str, flag: str) -> dict[str, str]:
 
 def _compose_private(options: Options) -> dict[str, Json]:
     """Return what only a server of ours takes."""
-    import base64
-
     secrets: dict[str, Json] = {}
     for text in options.texts("secret"):
+        import base64
+
         name, content = _read_secret(text)
         secrets[name] = base64.b64encode(content).decode()
     agents: dict[str, Json] = {}
@@ -244,6 +242,9 @@ def _write(path: str, text: str) -> None:
 
 def prune_builder(session: Session, options: Options) -> int:
     """Forget results of builds."""
+    from minidocker.cli.prune import confirm
+    from minidocker.cli.units import render_size
+
     if not confirm(options, "all build cache" if options.switch("all") else "all dangling build cache"):
         return 0
     query: dict[str, str | list[str]] = {"all": "1"} if options.switch("all") else {}

@@ -11,10 +11,7 @@ import os
 import stat
 import sys
 
-from minidocker.codec.tar import END_OF_ARCHIVE, Kind, TarEntry, render_header, render_padding
-from minidocker.dockerfile.ignore import (
-    IGNORE_FILE, Verdict, decide, has_exception_below, keep_build_files, parse_ignore_file,
-)  # fmt: skip
+from minidocker.codec.tar_header import END_OF_ARCHIVE, render_blocks, render_padding
 from minidocker.errors import HostError, InvalidParameter
 
 TYPE_CHECKING = False
@@ -22,13 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
-    from minidocker.dockerfile.ignore import IgnoreRule
+    from minidocker.dockerfile.ignore import IgnoreRule, Verdict
 
 __all__ = ["Context", "explain_context", "open_context", "pack_directory"]
 
 CHUNK_BYTES = 1 << 18
+IGNORE_FILE = ".dockerignore"
 OUTSIDE_NAME = ".dockerfile.minidocker"
 """What a Dockerfile from outside the context is called in the archive."""
+_TYPE_BYTES = {stat.S_IFREG: b"0", stat.S_IFLNK: b"2", stat.S_IFDIR: b"5", stat.S_IFIFO: b"6"}
 _COMPRESSED = (b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
 
 
@@ -80,7 +79,7 @@ def _rest_of(head: bytes, source: BinaryIO) -> Iterator[bytes]:
 
 
 def _single(name: str, content: bytes) -> bytes:
-    return render_header(TarEntry(name=name.encode(), size=len(content))) + content + render_padding(len(content))
+    return render_blocks(name.encode(), b"0", size=len(content)) + content + render_padding(len(content))
 
 
 def _find_dockerfile(place: str, dockerfile: str) -> tuple[str, bytes | None]:
@@ -107,31 +106,35 @@ def find_rules(place: str, name: str, dockerfile: str) -> tuple[IgnoreRule, ...]
     beside = [f"{dockerfile}{IGNORE_FILE}", os.path.join(place, f"{name}{IGNORE_FILE}")] if dockerfile != "-" else []
     for path in (*beside, os.path.join(place, IGNORE_FILE)):
         if os.path.isfile(path):
+            from minidocker.dockerfile.ignore import parse_ignore_file  # most contexts have none, and it takes as long as all the rest
+
             with open(path, "rb") as file:
                 return parse_ignore_file(file.read(), name=os.path.basename(path))
     return ()
 
 
-def walk(place: str, rules: Sequence[IgnoreRule], above: str = "", verdict: Verdict | None = None) -> Iterator[tuple[str, os.DirEntry[str], Verdict]]:
+def walk(place: str, rules: Sequence[IgnoreRule], above: str = "", verdict: Verdict | None = None) -> Iterator[tuple[str, os.DirEntry[str], Verdict | None]]:
     """Yield each path of a directory, its entry, and what the rules say; nothing below a directory that is out for good."""
-    verdict = verdict or Verdict()
+    if rules:
+        from minidocker.dockerfile.ignore import Verdict, decide, has_exception_below
+
+        verdict = verdict or Verdict()
     with os.scandir(os.path.join(place, above)) as scan:
         entries = sorted(scan, key=lambda entry: entry.name)
     for entry in entries:
         path = f"{above}/{entry.name}" if above else entry.name
-        decided = decide(rules, path, verdict) if rules else verdict
+        decided = decide(rules, path, verdict) if verdict else None
         yield path, entry, decided
-        if entry.is_dir(follow_symlinks=False) and (not decided.is_ignored or has_exception_below(rules, path)):
+        if entry.is_dir(follow_symlinks=False) and (decided is None or not decided.is_ignored or has_exception_below(rules, path)):
             yield from walk(place, rules, path, decided)
 
 
 def pack_directory(place: str, rules: tuple[IgnoreRule, ...], dockerfile: str, *, outside: bytes | None) -> Iterator[bytes]:
     """Yield the archive of a directory; the Dockerfile and the ignore file are in it whatever the rules say."""
-    kept = keep_build_files(rules, dockerfile if outside is None else "")
     waiting: list[bytes] = []
     size = 0
-    for path, entry, verdict in walk(place, kept):
-        if verdict.is_ignored:
+    for path, entry, verdict in walk(place, _keep_build_files(rules, dockerfile if outside is None else "")):
+        if verdict is not None and verdict.is_ignored:
             continue
         for piece in _pack(path, entry):
             waiting.append(piece)
@@ -144,51 +147,46 @@ def pack_directory(place: str, rules: tuple[IgnoreRule, ...], dockerfile: str, *
     yield b"".join((*waiting, END_OF_ARCHIVE))
 
 
+def _keep_build_files(rules: tuple[IgnoreRule, ...], dockerfile: str) -> tuple[IgnoreRule, ...]:
+    if not rules:
+        return ()
+    from minidocker.dockerfile.ignore import keep_build_files
+
+    return keep_build_files(rules, dockerfile)
+
+
 def _pack(path: str, entry: os.DirEntry[str]) -> Iterator[bytes]:
     """Yield the header and the content of one file; sockets are nobody's to copy."""
     status = entry.stat(follow_symlinks=False)
-    kinds = {stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK, stat.S_IFREG: Kind.FILE, stat.S_IFIFO: Kind.FIFO}
-    kind = kinds.get(stat.S_IFMT(status.st_mode))
+    kind = _TYPE_BYTES.get(stat.S_IFMT(status.st_mode))
     if kind is None:
         if not stat.S_ISSOCK(status.st_mode):
             raise InvalidParameter(f"send build context: `{path}` is a device", hint=f"list it in {IGNORE_FILE}")
         return
     name = path.replace(os.sep, "/").encode("utf-8", "surrogateescape")
-    record = TarEntry(name=name, kind=kind, mode=_mode_of(status), mtime_ns=status.st_mtime_ns)
-    if kind is Kind.FILE:
-        yield from _pack_file(entry.path, record)
-    elif kind is Kind.SYMLINK:
-        yield render_header(_with(record, link_name=os.readlink(entry.path).encode("utf-8", "surrogateescape")))
+    # On Windows, which has no right to execute, everything has it, as in Docker.
+    mode = stat.S_IMODE(status.st_mode) if os.name == "posix" else 0o755
+    if stat.S_ISREG(status.st_mode):
+        yield from _pack_file(entry.path, name, mode, status.st_mtime_ns)
     else:
-        yield render_header(record)
+        target = os.readlink(entry.path).encode("utf-8", "surrogateescape") if stat.S_ISLNK(status.st_mode) else b""
+        yield render_blocks(name, kind, mode=mode, mtime_ns=status.st_mtime_ns, link_name=target)
 
 
-def _mode_of(status: os.stat_result) -> int:
-    """Return the mode; on Windows, which has no right to execute, everything has it, as in Docker."""
-    return stat.S_IMODE(status.st_mode) if os.name == "posix" else 0o755
-
-
-def _with(entry: TarEntry, **changes: object) -> TarEntry:
-    from dataclasses import replace
-
-    return replace(entry, **changes)  # type: ignore[arg-type]  # fields of TarEntry
-
-
-def _pack_file(path: str, entry: TarEntry) -> Iterator[bytes]:
+def _pack_file(path: str, name: bytes, mode: int, mtime_ns: int) -> Iterator[bytes]:
     """Yield exactly as many bytes as the header says, even if the file changes meanwhile."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            size = left = os.fstat(file.fileno()).st_size
-            piece = file.read(min(left, CHUNK_BYTES)) or b""
-            left -= len(piece)
-            yield render_header(_with(entry, size=size)) + piece + (b"" if left else render_padding(size))
-            if not left:
-                return
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            size = left = os.fstat(fd).st_size
+            yield render_blocks(name, b"0", mode=mode, size=size, mtime_ns=mtime_ns)
             while left:
-                piece = file.read(min(left, CHUNK_BYTES)) or bytes(min(left, CHUNK_BYTES))
+                piece = os.read(fd, min(left, CHUNK_BYTES)) or bytes(min(left, CHUNK_BYTES))
                 left -= len(piece)
                 yield piece
             yield render_padding(size)
+        finally:
+            os.close(fd)
     except OSError as error:
         raise HostError(f"can't stat '{path}': {error.strerror}", hint=f"list it in {IGNORE_FILE} if the build does not need it") from error
 
@@ -196,9 +194,9 @@ def _pack_file(path: str, entry: TarEntry) -> Iterator[bytes]:
 def explain_context(place: str, dockerfile: str) -> Iterator[str]:
     """Yield a line for each path: kept or ignored, and which rule said so."""
     name, outside = _find_dockerfile(place, dockerfile)
-    rules = keep_build_files(find_rules(place, name, dockerfile), name if outside is None else "")
+    rules = _keep_build_files(find_rules(place, name, dockerfile), name if outside is None else "")
     for path, entry, verdict in walk(place, rules):
         slash = "/" if entry.is_dir(follow_symlinks=False) else ""
-        rule = verdict.rule
+        rule = verdict.rule if verdict else None
         reason = "no rule" if rule is None else (f"line {rule.line}: {rule.text}" if rule.line else "the builder needs it")
-        yield f"{'ignored' if verdict.is_ignored else 'kept   '}  {path}{slash}  ({reason})"
+        yield f"{'ignored' if verdict and verdict.is_ignored else 'kept   '}  {path}{slash}  ({reason})"

@@ -5,7 +5,7 @@ concern. So every format can be learnt, and tested, on any machine. Garbage rais
 
 - `http1`: requests, responses, headers and chunked bodies, as the Remote API speaks them
 - `frames`: the 8-byte frames that carry stdout and stderr over one connection
-- `tar`: archives, the form in which image layers travel
+- `tar`: archives, the form in which image layers travel; `tar_header`: the blocks that stand before each entry
 - `compression`: which compression a stream has, found out from its first bytes
 - `whiteout`: how a layer says that something is gone, and what a stack of layers shows
 - `mountinfo`: the mount table as the kernel prints it

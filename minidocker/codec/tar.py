@@ -1,4 +1,4 @@
-"""Tar archives, the form in which image layers travel: a streaming reader and a deterministic writer.
+"""Tar archives, the form in which image layers travel: entries as values, and a streaming reader of them.
 
 An archive is a row of 512-byte blocks: one header for each entry, then its data padded to whole blocks, two zero blocks at
 the end. Three dialects are read: ustar (POSIX 1988), GNU (long names as entries of their own, sparse files, binary numbers)
@@ -13,23 +13,19 @@ the offset of the block. See pax(1), section "ustar Interchange Format", and the
 from __future__ import annotations
 
 import functools
-import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol
 
+from minidocker.codec.tar_header import BLOCK_BYTES, END_OF_ARCHIVE, HEADER, XATTR_RECORD, render_blocks, render_padding
 from minidocker.errors import InvalidParameter
 
 __all__ = [
     "BLOCK_BYTES", "END_OF_ARCHIVE", "ByteSource", "InvalidArchive", "Kind", "TarEntry", "TarReader", "render_header",
     "render_padding",
 ]  # fmt: skip
-
-BLOCK_BYTES: Final = 512
-END_OF_ARCHIVE: Final = bytes(2 * BLOCK_BYTES)
-"""What follows the last entry."""
 
 MAX_METADATA_BYTES: Final = 1 << 20
 """The longest pax header or GNU long name, as in Go's archive/tar: metadata is held in memory."""
@@ -39,10 +35,6 @@ MAX_SPARSE_SEGMENTS: Final = 1 << 16
 _READ_BYTES: Final = 1 << 18
 _ZERO_BLOCK: Final = bytes(BLOCK_BYTES)
 
-_HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
-"""name mode uid gid size mtime checksum type linkname magic+version uname gname devmajor devminor prefix."""
-
-_XATTR: Final = b"SCHILY.xattr."
 _TEXT_RECORDS: Final = ((b"path", "name"), (b"linkpath", "link_name"), (b"uname", "user"), (b"gname", "group"))
 _NUMBER_RECORDS: Final = ((b"uid", "uid"), (b"gid", "gid"), (b"size", "size"))
 
@@ -148,7 +140,7 @@ class TarReader:
             block = self._read_block()
             if block is None:
                 break
-            fields = _HEADER.unpack(block)
+            fields = HEADER.unpack(block)
             if not _has_valid_checksum(block, fields[6]):
                 if block == _ZERO_BLOCK:
                     break
@@ -312,7 +304,7 @@ class TarReader:
                 values[field_name] = self._decimal(records[key], offset)
         if b"mtime" in records:
             values["mtime_ns"] = self._parse_time(records[b"mtime"], offset)
-        xattrs = {key[len(_XATTR) :]: value for key, value in records.items() if key.startswith(_XATTR)}
+        xattrs = {key[len(XATTR_RECORD) :]: value for key, value in records.items() if key.startswith(XATTR_RECORD)}
         if xattrs:
             values["xattrs"] = xattrs
         return values
@@ -452,81 +444,8 @@ def render_header(entry: TarEntry) -> bytes:
     """
     if entry.segments is not None:
         raise InvalidParameter(f"write tar archive: sparse file `{entry.name.decode(errors='replace')}` has no ustar form")
-    records = _records_of(entry)
-    name = entry.name + (b"/" if entry.kind is Kind.DIRECTORY else b"")
-    prefix, name = _split_name(name)
-    header = _render_block(
-        name=name, kind=entry.kind.value, mode=entry.mode, uid=entry.uid, gid=entry.gid, size=entry.size,
-        mtime=entry.mtime_ns // 1_000_000_000, link=entry.link_name[:100], user=entry.user[:31], group=entry.group[:31],
-        major=entry.device_major, minor=entry.device_minor, prefix=prefix,
+    return render_blocks(
+        entry.name, entry.kind.value, mode=entry.mode, uid=entry.uid, gid=entry.gid, size=entry.size, mtime_ns=entry.mtime_ns,
+        link_name=entry.link_name, major=entry.device_major, minor=entry.device_minor, user=entry.user, group=entry.group,
+        xattrs=entry.xattrs,
     )  # fmt: skip
-    if not records:
-        return header
-    body = b"".join(_render_record(key, records[key]) for key in sorted(records))
-    tail = entry.name.rsplit(b"/", 1)[-1][:80]
-    extended = _render_block(name=b"PaxHeaders.0/" + tail, kind=b"x", mode=0o644, size=len(body))
-    return extended + body + render_padding(len(body)) + header
-
-
-def render_padding(size: int) -> bytes:
-    """Return the zero bytes that follow *size* bytes of data."""
-    return bytes(-size % BLOCK_BYTES)
-
-
-def _records_of(entry: TarEntry) -> dict[bytes, bytes]:
-    """Return the pax records for what ustar cannot say about *entry*."""
-    records = {_XATTR + name: value for name, value in entry.xattrs.items()}
-    name = entry.name + (b"/" if entry.kind is Kind.DIRECTORY else b"")
-    if not name.isascii() or len(_split_name(name)[1]) > 100:
-        records[b"path"] = name
-    if not entry.link_name.isascii() or len(entry.link_name) > 100:
-        records[b"linkpath"] = entry.link_name
-    if not entry.user.isascii() or len(entry.user) > 31:
-        records[b"uname"] = entry.user
-    if not entry.group.isascii() or len(entry.group) > 31:
-        records[b"gname"] = entry.group
-    if entry.uid >= 8**7:
-        records[b"uid"] = b"%d" % entry.uid
-    if entry.gid >= 8**7:
-        records[b"gid"] = b"%d" % entry.gid
-    if entry.size >= 8**11:
-        records[b"size"] = b"%d" % entry.size
-    seconds, fraction = divmod(abs(entry.mtime_ns), 1_000_000_000)
-    if fraction or not 0 <= entry.mtime_ns < 8**11 * 1_000_000_000:
-        sign = b"-" if entry.mtime_ns < 0 else b""
-        records[b"mtime"] = sign + b"%d" % seconds + (b".%09d" % fraction).rstrip(b"0").rstrip(b".")
-    return records
-
-
-def _split_name(name: bytes) -> tuple[bytes, bytes]:
-    """Return (prefix, name) at a slash so that both fit ustar's 155 and 100 bytes, or nothing and the whole name."""
-    if len(name) > 100:
-        place = name.find(b"/", len(name) - 101)
-        if 0 < place <= 155 and place + 1 < len(name):
-            return name[:place], name[place + 1 :]
-    return b"", name
-
-
-def _render_record(key: bytes, value: bytes) -> bytes:
-    """Return one pax record; its length counts its own digits too."""
-    rest = len(key) + len(value) + 3
-    length = rest + len(str(rest))
-    if len(str(length)) > len(str(rest)):
-        length += 1
-    return b"%d %s=%s\n" % (length, key, value)
-
-
-def _render_block(
-    *, name: bytes, kind: bytes, mode: int = 0, uid: int = 0, gid: int = 0, size: int = 0, mtime: int = 0, link: bytes = b"",
-    user: bytes = b"", group: bytes = b"", major: int = 0, minor: int = 0, prefix: bytes = b"",
-) -> bytes:  # fmt: skip
-    """Return one header block with its checksum; numbers that do not fit are 0, a pax record says them."""
-    block = _HEADER.pack(
-        name, _octal(mode, 7), _octal(uid, 7), _octal(gid, 7), _octal(size, 11), _octal(mtime, 11), b" " * 8, kind, link,
-        b"ustar\x0000", user, group, _octal(major, 7), _octal(minor, 7), prefix,
-    )  # fmt: skip
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
-
-
-def _octal(number: int, digits: int) -> bytes:
-    return b"%0*o\0" % (digits, number if 0 <= number < 8**digits else 0)

@@ -22,11 +22,9 @@ from minidocker.dockerfile.instructions import (
     Add, Copy, Env, Expose, From, Heredoc, Instruction, Label, Pair, StopSignal, User, Volume, Workdir,
 )  # fmt: skip
 from minidocker.dockerfile.mistake import DockerfileError
+from minidocker.dockerfile.text import SPACE, render_quoted
 
-__all__ = ["EXPANDED", "SPACE", "Expansion", "expand", "expand_instruction", "expand_word", "expand_words"]
-
-SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
-"""What Unicode, and so Go, calls white space; Python's own list has four control characters more."""
+__all__ = ["EXPANDED", "Expansion", "expand", "expand_instruction", "expand_word", "expand_words"]
 
 _SPECIAL_NAMES: Final = frozenset("@*#?-$!0")
 _PLAIN: Final = re.compile(r"""[^$'"\\`<\s]*""")
@@ -77,12 +75,6 @@ def expand(
         error.culprit = error.culprit or text
         raise
     return Expansion(text=result, words=words, used=frozenset(reader.used), unset=frozenset(reader.unset))
-
-
-def render_quoted(text: str) -> str:
-    """Return *text* in double quotes on one line, as Docker's messages have it; what is long is cut."""
-    short = text if len(text) <= 200 else text[:200] + "…"
-    return '"' + short.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
 
 
 class _Words:

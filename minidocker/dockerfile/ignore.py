@@ -22,9 +22,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from minidocker.dockerfile.expand import SPACE, render_quoted
-from minidocker.dockerfile.instructions import Span
 from minidocker.dockerfile.mistake import DockerfileError, locate
+from minidocker.dockerfile.text import SPACE, Span, render_quoted
 
 __all__ = ["IGNORE_FILE", "IgnoreRule", "Verdict", "compile_pattern", "decide", "has_exception_below", "is_ignored", "keep_build_files", "parse_ignore_file"]
 

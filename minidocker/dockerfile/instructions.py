@@ -9,27 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from minidocker.spec.container import HealthConfig
+from minidocker.dockerfile.text import NO_SPAN, Span
+
+if TYPE_CHECKING:
+    from minidocker.spec.container import HealthConfig
 
 __all__ = [
     "Add", "Arg", "Cmd", "Command", "Copy", "Directives", "Dockerfile", "Entrypoint", "Env", "ExecForm", "Expose", "From", "Healthcheck",
-    "Heredoc", "Instruction", "Label", "Maintainer", "Mount", "MountType", "NO_SPAN", "OnBuild", "Pair", "Run", "Shell", "ShellForm",
-    "Sharing", "Span", "Stage", "StopSignal", "User", "Volume", "Workdir",
+    "Heredoc", "Instruction", "Label", "Maintainer", "Mount", "MountType", "OnBuild", "Pair", "Run", "Shell", "ShellForm",
+    "Sharing", "Stage", "StopSignal", "User", "Volume", "Workdir",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """Lines of a text, counted from 1, both ends included."""
-
-    first: int
-    last: int
-
-
-NO_SPAN: Final = Span(first=0, last=0)
-"""Where what was not read from a file stands: the trigger of a base image, a `--change`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

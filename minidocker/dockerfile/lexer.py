@@ -18,9 +18,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from minidocker.dockerfile.expand import SPACE, expand
-from minidocker.dockerfile.instructions import Directives, Heredoc, Span
+from minidocker.dockerfile.expand import expand
+from minidocker.dockerfile.instructions import Directives, Heredoc
 from minidocker.dockerfile.mistake import DockerfileError, locate
+from minidocker.dockerfile.text import SPACE, Span
 from minidocker.dockerfile.words import Arguments, split_instruction, split_words
 
 __all__ = ["MAX_LINE_BYTES", "Statement", "parse_heredoc_mark", "read_directives", "read_statements", "split_lines"]

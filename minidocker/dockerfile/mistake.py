@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from minidocker.dockerfile.instructions import NO_SPAN, Span
+from minidocker.dockerfile.text import NO_SPAN, Span
 from minidocker.errors import InvalidParameter
 
 __all__ = ["DockerfileError", "find_close", "find_suggestion", "locate", "render_excerpt"]

@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from minidocker.dockerfile.expand import expand_word, render_quoted
+from minidocker.dockerfile.expand import expand_word
 from minidocker.dockerfile.instructions import Mount, MountType, Run, Sharing
 from minidocker.dockerfile.mistake import DockerfileError, find_suggestion
+from minidocker.dockerfile.text import render_quoted
 from minidocker.spec.quantity import parse_bytes
 
 __all__ = ["check_mount", "mount_source", "parse_mount", "parse_mounts"]

@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from minidocker.dockerfile.expand import SPACE, render_quoted
 from minidocker.dockerfile.flags import FlagKind, Flags, parse_flags
 from minidocker.dockerfile.instructions import (
-    NO_SPAN, Add, Arg, Cmd, Command, Copy, Dockerfile, Entrypoint, Env, ExecForm, Expose, From, Healthcheck, Heredoc, Instruction,
+    Add, Arg, Cmd, Command, Copy, Dockerfile, Entrypoint, Env, ExecForm, Expose, From, Healthcheck, Heredoc, Instruction,
     Label, Maintainer, OnBuild, Pair, Run, Shell, ShellForm, Stage, StopSignal, User, Volume, Workdir,
 )  # fmt: skip
 from minidocker.dockerfile.lexer import Statement, parse_heredoc_mark, read_directives, read_statements, split_lines
 from minidocker.dockerfile.mistake import DockerfileError, find_suggestion, locate
 from minidocker.dockerfile.mounts import check_mount
+from minidocker.dockerfile.text import NO_SPAN, SPACE, render_quoted
 from minidocker.dockerfile.words import SHAPES
 from minidocker.spec.container import HealthConfig
 from minidocker.spec.quantity import parse_duration_ns

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minidocker.dockerfile.instructions import Span
 from minidocker.dockerfile.rules import Finding
+from minidocker.dockerfile.text import Span
 
 __all__ = ["render_check", "render_source", "render_violation"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from minidocker.dockerfile.instructions import Span
+from minidocker.dockerfile.text import Span
 from minidocker.dockerfile.mistake import DockerfileError
 
 __all__ = ["NO_OPTIONS", "CheckOptions", "Finding", "Rule", "parse_check_options"]

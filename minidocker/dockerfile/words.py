@@ -15,8 +15,8 @@ from enum import Enum, auto
 from functools import cache
 from typing import Final
 
-from minidocker.dockerfile.expand import SPACE, render_quoted
 from minidocker.dockerfile.mistake import DockerfileError
+from minidocker.dockerfile.text import SPACE, render_quoted
 
 __all__ = ["SHAPES", "Arguments", "Shape", "parse_json_words", "split_instruction", "split_words"]
 

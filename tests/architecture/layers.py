@@ -99,4 +99,4 @@ LONG_FUNCTIONS: dict[str, str] = {
     "kernel.shell._init_lines": "one case for each step is the point",
     "simulator.perform.perform_step": "one case for each step is the point",
 }
-LONG_MODULES: dict[str, str] = {"codec.tar": "one format, read and written; splitting it would separate what belongs together"}
+LONG_MODULES: dict[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from minidocker.dockerfile.instructions import Span
+from minidocker.dockerfile.text import Span
 from minidocker.dockerfile.mistake import DockerfileError, find_suggestion, locate, render_excerpt
 
 

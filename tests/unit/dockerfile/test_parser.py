@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from minidocker.dockerfile.instructions import (
     Add, Arg, Cmd, Copy, Dockerfile, Entrypoint, Env, ExecForm, Expose, From, Healthcheck, Heredoc, Instruction, Label, Maintainer,
-    OnBuild, Pair, Run, Shell, ShellForm, Span, Stage, StopSignal, User, Volume, Workdir,
+    OnBuild, Pair, Run, Shell, ShellForm, Stage, StopSignal, User, Volume, Workdir,
 )  # fmt: skip
 from minidocker.dockerfile.mistake import DockerfileError
 from minidocker.dockerfile.parser import parse_dockerfile, parse_instruction
+from minidocker.dockerfile.text import Span
 from minidocker.dockerfile.words import SHAPES
 from minidocker.spec.container import HealthConfig
 from tests.unit.dockerfile.fragments import TEXTS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minidocker.dockerfile.check import check_dockerfile
-from minidocker.dockerfile.instructions import Span
+from minidocker.dockerfile.text import Span
 from minidocker.dockerfile.parser import parse_dockerfile
 from minidocker.dockerfile.report import render_check, render_source, render_violation
 
