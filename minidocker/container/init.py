@@ -24,9 +24,9 @@ from minidocker.container.protocol import ConsoleMade, Failed, Go, HandedOver, N
 from minidocker.container.user import MAX_DATABASE_BYTES, resolve_user
 from minidocker.errors import MinidockerError
 from minidocker.kernel import process
-from minidocker.kernel.mount import open_in_root
+from minidocker.kernel.mount import borrow_tree, open_in_root
 from minidocker.kernel.perform import Identity, InitContext, perform_init_step
-from minidocker.kernel.steps import Actor, Exec, PivotRoot, SetUser, Step, Synchronise, actor_of
+from minidocker.kernel.steps import Actor, Exec, Mount, PivotRoot, SetUser, Step, Synchronise, actor_of
 
 __all__ = ["run_init"]
 
@@ -93,6 +93,7 @@ def run_init(
         process.join_session_keyring(f"_ses.{session}")
         context = InitContext(
             channel=channel, find_identity=_find_identity, execute=_execute, pidfds=pidfds, steps=steps,
+            borrowed={step: borrow_tree(pidfds[step.source_pid], step.source) for step in steps if isinstance(step, Mount) and step.source_pid},
             staging_root=next((step.root for step in steps if isinstance(step, PivotRoot)), ""),
         )  # fmt: skip
         for step in steps:
@@ -138,7 +139,11 @@ def _read_database(root_fd: int, path: str) -> bytes:
 
 def _execute(step: Exec, context: InitContext) -> NoReturn:
     """Become the command."""
-    os.chdir(step.cwd or "/")
+    try:
+        os.chdir(step.cwd or "/")
+    except OSError as error:
+        text = f'chdir to cwd ("{step.cwd}") set in config.json failed: {(error.strerror or "").lower()}'
+        raise _CannotExecute(text, 126 if error.errno == errno.EACCES else CANNOT_START) from error
     if not os.getcwd().startswith("/"):  # a directory that is not below our root: CVE-2024-21626
         raise OSError(f"working directory `{step.cwd}` is outside of the container")
     env = dict(word.partition("=")[::2] for word in step.env)

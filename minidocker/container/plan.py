@@ -291,11 +291,25 @@ def _plan_kernel_mounts(record: ContainerRecord, around: Surroundings) -> Iterat
         source="mqueue", target="/dev/mqueue", fstype="mqueue", flags=_GUARD, create="dir", optional=True,
         why="POSIX message queues of the new ipc namespace",
     )  # fmt: skip
-    if not any(m.destination == "/dev/shm" for m in record.mounts):
-        yield Mount(
-            source="shm", target="/dev/shm", fstype="tmpfs", flags=_GUARD, create="dir",
-            data=f"mode=1777,size={config.shm_size or DEFAULT_SHM_BYTES}", why="POSIX shared memory, bounded",
+    if not (config.ipc_mode == "none" or any(m.destination == "/dev/shm" for m in record.mounts)):
+        yield _plan_shared_memory(record, around)
+
+
+def _plan_shared_memory(record: ContainerRecord, around: Surroundings) -> Mount:
+    """Return the mount of `/dev/shm`: POSIX shared memory is files, which have to be shared with the ipc namespace."""
+    config = record.host_config
+    if config.ipc_mode == "host":
+        return Mount(source="/dev/shm", target="/dev/shm", flags=Ms.BIND | Ms.REC | Ms.PRIVATE, create="dir", why="--ipc host: its shared memory too")
+    owner = dict(around.namespace_pids).get("ipc", 0)
+    if owner:
+        return Mount(
+            source="/dev/shm", source_pid=owner, target="/dev/shm", flags=Ms.BIND | Ms.REC | Ms.PRIVATE, create="dir",
+            why="--ipc container: the shared memory of the other one",
         )  # fmt: skip
+    return Mount(
+        source="shm", target="/dev/shm", fstype="tmpfs", flags=_GUARD, create="dir",
+        data=f"mode=1777,size={config.shm_size or DEFAULT_SHM_BYTES}", why="POSIX shared memory, bounded",
+    )  # fmt: skip
 
 
 def _plan_devices(around: Surroundings) -> Iterator[Step]:
@@ -446,12 +460,16 @@ class ExecPlan:
 
 
 def _plan_exec_birth(record: ContainerRecord, around: Surroundings) -> Iterator[Step]:
-    pid = record.state.pid
+    pid, score = record.state.pid, record.host_config.oom_score_adj
     if around.ids is not None:
         yield Join(pid=pid, namespaces=Clone.NEWPID, actor=Actor.MONITOR, why="the next child is born into the container's pid namespace")
     yield ForkInit(why="a child of the monitor is born into the container's pid namespace")
     yield from around.cgroup_join
-    if around.ids is not None:
+    if score:
+        yield SetOomScore(score=score, why="--oom-score-adj of the container")
+    if around.ids is None:
+        yield from _plan_rlimits(record, Actor.INIT)
+    else:
         yield EnterUserNamespace(uid_map=around.ids.uids, gid_map=around.ids.gids, pid=pid, why="be who the container's processes are")
 
 
@@ -483,6 +501,7 @@ def plan_exec(record: ContainerRecord, host: Host, around: Surroundings, request
         ),
         *((console,) if request.tty else ()),
         Synchronise(why="the monitor is ready to copy output"),
+        *(_plan_rlimits(record, Actor.MONITOR) if around.ids is not None else ()),
         *plan_privileges(
             user=request.user or record.config.user, groups=config.group_add, keep=keep, no_new_privileges=no_new,
             program=b"" if request.privileged else around.seccomp_program, profile=around.seccomp_profile,

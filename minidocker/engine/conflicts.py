@@ -6,6 +6,7 @@ the start.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -65,6 +66,9 @@ def check_host_config(engine: Engine, asked: ContainerConfig, host: HostConfig) 
                 raise InvalidParameter(what, hint="--userns=host gives this container the host's users")
     if host.userns_mode not in ("", "host"):
         raise InvalidParameter("invalid user namespace mode: " + host.userns_mode)
+    _check_ipc(engine, host)
+    _check_sysctls(host)
+    _check_security(host)
     _check_restart(host)
     _check_log(host.log_config)
     for key, names in (("CapAdd", host.cap_add), ("CapDrop", host.cap_drop)):
@@ -85,6 +89,38 @@ def check_host_config(engine: Engine, asked: ContainerConfig, host: HostConfig) 
         raise InvalidParameter("SHM size can not be less than 0")
     if not -1000 <= host.oom_score_adj <= 1000:
         raise InvalidParameter(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
+
+
+def _check_ipc(engine: Engine, host: HostConfig) -> None:
+    kind, _, other = host.ipc_mode.partition(":")
+    if kind not in ("", "none", "private", "shareable", "host", "container") or (kind == "container") != bool(other):
+        raise InvalidParameter(f"invalid IPC mode: {host.ipc_mode}")
+    if other:
+        donor = engine.containers.require(other).record
+        if donor.host_config.ipc_mode in ("private", "none"):
+            raise InvalidParameter(
+                f"failed to join IPC namespace: container {donor.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+            )
+
+
+def _check_sysctls(host: HostConfig) -> None:
+    """Refuse what would change the host: a parameter belongs to the namespace that the container has from it."""
+    for name in host.sysctls:
+        if name.startswith("net.") and host.network_mode == "host":
+            raise InvalidParameter(f'sysctl "{name}" not allowed in host network namespace')
+        if name.startswith(("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")) and host.ipc_mode == "host":
+            raise InvalidParameter(f'sysctl "{name}" is not allowed in the hosts ipc namespace')
+
+
+def _check_security(host: HostConfig) -> None:
+    known = ("label", "apparmor", "seccomp", "no-new-privileges", "systempaths")
+    for option in host.security_opt:
+        key = re.split("[=:]", option, maxsplit=1)[0]
+        if option == "disable":
+            continue
+        if key not in known:
+            kind = 1 if key == option else 2
+            raise InvalidParameter(f'invalid --security-opt {kind}: "{option}"')
 
 
 def _check_restart(host: HostConfig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import dataclass, replace
+from typing import Final
 
 from minidocker.cgroup.limits import plan_join
 from minidocker.container.plan import ExecPlan, Surroundings, plan_exec
@@ -16,6 +17,10 @@ from minidocker.engine.store import Handle
 from minidocker.errors import Conflict, HostError, InvalidParameter, NotFound
 
 __all__ = ["ExecRecord", "ExecRequest", "create_exec", "require_exec", "resize_exec", "start_exec", "top_container"]
+
+
+CANNOT_EXECUTE: Final = 126
+"""The exit code of every exec that could not be started: Docker makes no difference between reasons, other than in `run`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +103,7 @@ def start_exec(
 
     Raises:
         Conflict: the container stopped, or the exec was started already.
-        InvalidParameter: the command cannot be executed; the exec's exit code is 126 or 127.
+        InvalidParameter: the command cannot be executed; the exec's exit code is 126.
     """
     handle, record = _find(engine, exec_id)
     with handle.lock:
@@ -124,9 +129,10 @@ def _note_answer(engine: Engine, handle: Handle, exec_id: str, answer: object) -
     with handle.lock:
         present = handle.execs[exec_id]
         if isinstance(answer, Failed):
-            handle.execs[exec_id] = replace(present, running=False, exit_code=answer.exit_code)
-            reason, hint = split_hint(answer.text)
-            text = f"OCI runtime exec failed: exec failed: unable to start container process: {reason}: unknown"
+            handle.execs[exec_id] = replace(present, running=False, exit_code=CANNOT_EXECUTE)
+            text, hint = split_hint(answer.text)
+            if not text.startswith("unable to find user"):  # Docker looks users up before any run time is asked
+                text = f"OCI runtime exec failed: exec failed: unable to start container process: {text}: unknown"
             raise (InvalidParameter if answer.exit_code in (126, 127) else HostError)(text, hint=hint)
         handle.execs[exec_id] = replace(present, pid=getattr(answer, "pid", 0))
 

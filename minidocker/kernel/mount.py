@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import socket
 import stat
 from contextlib import suppress
 from pathlib import PurePosixPath
@@ -17,9 +18,10 @@ from pathlib import PurePosixPath
 from minidocker.kernel.flags import Clone, Mnt, Ms, Resolve
 from minidocker.kernel.libc import LIBC, check, raw_syscall
 from minidocker.kernel.namespaces import open_namespace, setns
+from minidocker.kernel.process import exit_child
 
 __all__ = [
-    "bind_readonly", "fd_path", "make_directories", "make_file", "mask_path", "mount", "mount_on_fd", "move_tree", "open_in_root",
+    "bind_readonly", "borrow_tree", "fd_path", "make_directories", "make_file", "mask_path", "mount", "mount_on_fd", "move_tree", "open_in_root",
     "open_tree", "pivot_root", "require_filesystem", "separate_mounts", "umount2",
 ]  # fmt: skip
 
@@ -111,6 +113,31 @@ def open_tree(path: str, *, recursive: bool) -> int:
     """Return a detached copy of the mount at *path*, and with *recursive* of all below it; see open_tree(2)."""
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
     return raw_syscall("open_tree", _AT_FDCWD, ctypes.c_char_p(os.fsencode(path)), flags, path=path)
+
+
+def borrow_tree(pidfd: int, path: str) -> int:
+    """Return a detached copy of the mount at *path* in the mount namespace of another process.
+
+    A child goes there and hands the copy back: who is in a user namespace could not return to a mount namespace of the host.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    child = os.fork()
+    if child == 0:
+        try:
+            setns(pidfd, Clone.NEWNS)
+            socket.send_fds(theirs, [b"0"], [open_tree(path, recursive=True)])
+        except OSError as error:
+            theirs.send(b"%d" % (error.errno or 0))
+        finally:
+            exit_child(0)
+    theirs.close()
+    with ours:
+        answer, fds, _flags, _address = socket.recv_fds(ours, 16, 1)
+    os.waitpid(child, 0)
+    if not fds:
+        raise OSError(int(answer or b"0"), os.strerror(int(answer or b"0")), path)
+    os.set_inheritable(fds[0], False)
+    return fds[0]
 
 
 def move_tree(tree_fd: int, target: str) -> None:

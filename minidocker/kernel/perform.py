@@ -80,6 +80,8 @@ class InitContext:
     steps: Sequence[Step] = ()
     held: dict[Step, int] = field(default_factory=dict)
     """What steps bind from the host, since `EnterUserNamespace`; see `hold_sources`."""
+    borrowed: Mapping[Step, int] = field(default_factory=dict)
+    """What steps bind from other containers; see `borrow_sources`."""
     staging_root: str = ""
     """Host path of the tree that becomes the root."""
     root_fd: int = -1
@@ -102,6 +104,7 @@ class InitContext:
 def open_joined(steps: Sequence[Step]) -> dict[int, int]:
     """Return descriptors of the processes that *steps* name: host pids mean nothing inside a pid namespace."""
     named = {step.pid for step in steps if isinstance(step, Join | EnterUserNamespace) and step.pid}
+    named |= {step.source_pid for step in steps if isinstance(step, Mount) and step.source_pid}
     return {pid: os.pidfd_open(pid) for pid in named}
 
 
@@ -137,7 +140,7 @@ def perform_init_step(step: Step, context: InitContext) -> None:
             with netlink.open_route_socket() as route:
                 netlink.set_loopback_up(route)
         case Mount():
-            tree_fd = context.held.get(step, -1)
+            tree_fd = context.held.get(step, context.borrowed.get(step, -1))
             if step.host_target:
                 attach_on_host(step, tree_fd)
                 context.root_fd = max(context.root_fd, tree_fd)

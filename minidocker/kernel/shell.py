@@ -317,6 +317,9 @@ def _mount(step: Mount) -> Iterator[str]:
         yield f"mount -o {','.join(['remount', 'bind', *options])} {target}"
     elif step.flags & Ms.BIND:
         source = shlex.quote(posixpath.join(step.source, step.subpath) if step.subpath else step.source)
+        if step.source_pid:
+            yield f"# not with these tools: {step.source} of another mount namespace, which open_tree(2) can copy"
+            return
         yield f"mount --{recursive}bind {source} {target}"
         if options:
             yield f"mount -o {','.join(['remount', 'bind', *options])} {target}"

@@ -258,6 +258,8 @@ class Mount:
 
     TAGGED: ClassVar[bool] = True
     source: str
+    source_pid: int = 0
+    """Host pid of the process in whose mount namespace *source* lies; 0: the host's."""
     target: str
     subpath: str = ""
     """What of the directory *source* is bound; links in it are resolved as if *source* were `/`, so that they cannot lead out."""

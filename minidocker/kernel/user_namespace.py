@@ -145,7 +145,7 @@ def hold_sources(steps: Iterable[Step]) -> dict[Step, int]:
     """Return detached copies of what *steps* bind from the host: they can be attached where their paths cannot be walked any more."""
     held: dict[Step, int] = {}
     for step in steps:
-        if isinstance(step, Mount) and step.flags & (Ms.BIND | Ms.REMOUNT) == Ms.BIND:
+        if isinstance(step, Mount) and step.flags & (Ms.BIND | Ms.REMOUNT) == Ms.BIND and not step.source_pid:
             held[step] = _copy_tree(step)
         elif isinstance(step, BindDevice):
             held[step] = mount.open_tree(step.host_path, recursive=False)

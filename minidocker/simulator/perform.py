@@ -236,7 +236,9 @@ def _mount(step: Mount, simulation: Simulation) -> Linux:
         return mounts.mount(linux, pid, source=step.source, target=step.target, fstype=step.fstype, flags=step.flags, data=step.data)
     root, create = simulation.root(), step.create
     source: str | Place = step.source
-    if step.subpath:
+    if step.source_pid:
+        source = resolve(linux, linux.processes[step.source_pid].root, step.source)
+    elif step.subpath:
         source = resolve(linux, resolve(linux, process.root, step.source), step.subpath)
         create = "dir" if linux.node_at(source).kind == NodeKind.DIRECTORY else "file"
     if create:

@@ -164,11 +164,20 @@ def test_exec_ends_with_the_exit_code_of_the_command(docker: Docker, sleeper: st
         assert (result.stdout, result.returncode) == ("here\n", code)
 
 
-def test_exec_of_an_unknown_command_ends_with_127(docker: Docker, sleeper: str) -> None:
-    """The connection is a stream already: the text comes as output, the code from inspect."""
-    result = docker("exec", sleeper, "no-such-program")
-    assert result.returncode == 127
-    assert "executable file not found in $PATH" in result.stdout + result.stderr
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["{}", "no-such-program"], "executable file not found in $PATH"),
+        (["{}", "/etc/passwd"], "permission denied"),
+        (["-w", "/nowhere", "{}", "pwd"], 'chdir to cwd ("/nowhere") set in config.json failed: no such file or directory'),
+        (["-u", "nosuch", "{}", "id"], "unable to find user nosuch: no matching entries in passwd file"),
+    ],
+)
+def test_exec_that_cannot_be_started_ends_with_126(docker: Docker, sleeper: str, words: list[str], text: str) -> None:
+    """The connection is a stream already: the text comes as output, the code from inspect; other than `run`, it is the same for every reason."""
+    result = docker("exec", *(word.format(sleeper) for word in words))
+    assert result.returncode == 126
+    assert text in result.stdout + result.stderr
 
 
 def test_exec_passes_input_on(docker: Docker, sleeper: str) -> None:

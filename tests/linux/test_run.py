@@ -481,3 +481,17 @@ def test_container_runs_from_plain_copies_where_overlays_cannot_be_stacked() -> 
         plain.assert_unchanged(before)
     finally:
         plain.close()
+
+
+def test_shared_memory_is_shared_with_the_ipc_namespace(server: Server) -> None:
+    """`--ipc container:` sees the other one's files in /dev/shm; who did not say `shareable` does not share; `none` has none."""
+    donor, private = server.new_name(), server.new_name()
+    server.run("run", "-d", "--name", donor, "--ipc", "shareable", "toolbox", "sh", "-c", "echo shared > /dev/shm/x; exec sleep 1000")
+    server.run("run", "-d", "--name", private, "toolbox", "sleep", "1000")
+    script = "until [ -s /dev/shm/x ]; do sleep 0.05; done; cat /dev/shm/x"
+    assert server.run("run", "--rm", "--ipc", f"container:{donor}", "toolbox", "sh", "-c", script).stdout == "shared\n"
+    refused = server.run("run", "--rm", "--ipc", f"container:{private}", "toolbox", "true")
+    assert (refused.returncode, "non-shareable IPC" in refused.stderr) == (125, True)
+    assert server.run("run", "--rm", "--ipc", "none", "toolbox", "sh", "-c", "[ -e /dev/shm ] || echo none").stdout == "none\n"
+    assert server.run("run", "--rm", "--ipc", "host", "toolbox", "grep", "-c", " /dev/shm ", "/proc/mounts").stdout == "1\n"
+    server.run("rm", "-f", donor, private)

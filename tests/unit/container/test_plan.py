@@ -252,3 +252,45 @@ def test_exec_becomes_a_user_of_the_container_before_it_enters_the_rest() -> Non
     steps = plan_exec(running, EXAMPLE_HOST, REMAPPED, ExecPlan(argv=("id",)))
     assert _position(steps, Join, actor=Actor.MONITOR) < _position(steps, ForkInit) < _position(steps, EnterUserNamespace, pid=9)
     assert _position(steps, EnterUserNamespace) < _position(steps, Join, actor=Actor.INIT)
+
+
+SHARED_MEMORY = {
+    "": Mount(source="shm", target="/dev/shm", fstype="tmpfs"), "host": Mount(source="/dev/shm", target="/dev/shm"),
+    "container:x": Mount(source="/dev/shm", source_pid=7, target="/dev/shm"), "none": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("mode", "expected"), SHARED_MEMORY.items())
+def test_shared_memory_is_as_shared_as_the_namespace(mode: str, expected: Mount | None) -> None:
+    """shm_open(3) makes files in /dev/shm: who shares the ipc namespace has to see the same ones."""
+    steps = plan_container(_record(HostConfig(ipc_mode=mode)), EXAMPLE_HOST, replace(AROUND, namespace_pids=(("ipc", 7),) if "x" in mode else ()))
+    found = [step for step in steps if isinstance(step, Mount) and step.target == "/dev/shm"]
+    assert [(m.source, m.source_pid, m.fstype) for m in found] == ([] if expected is None else [(expected.source, expected.source_pid, expected.fstype)])
+
+
+def test_exec_has_the_limits_of_the_container() -> None:
+    """One more process of a container is as limited as the first, and dies as early of a lack of memory."""
+    record = replace(_record(HostConfig(ulimits=(Ulimit(name="nofile", soft=1, hard=2),), oom_score_adj=5)), state=State(status=Status.RUNNING, pid=9))
+    for around, actor in ((AROUND, Actor.INIT), (REMAPPED, Actor.MONITOR)):
+        steps = plan_exec(record, EXAMPLE_HOST, around, ExecPlan(argv=("id",)))
+        assert [(step.soft, step.actor) for step in steps if isinstance(step, SetRlimit)] == [(1, actor)]
+        assert _position(steps, SetOomScore, score=5) < _position(steps, Join, actor=Actor.INIT)
+
+
+def test_exec_enters_only_what_is_the_containers_own() -> None:
+    """To join a namespace takes a right over it, even where one is in it already; a server without root has none over the host's."""
+    record = replace(_record(HostConfig(network_mode="host", ipc_mode="host", uts_mode="host", cgroupns_mode="host")), state=State(status=Status.RUNNING, pid=9))
+    steps = plan_exec(record, EXAMPLE_HOST, AROUND, ExecPlan(argv=("id",)))
+    assert [step.namespaces for step in steps if isinstance(step, Join)] == [Clone.NEWNS]
+
+
+def test_server_in_a_user_namespace_binds_what_it_cannot_mount() -> None:
+    """A procfs or sysfs of the host's namespaces belongs to other users, devices cannot be made, and not every group has a number."""
+    inside = replace(AROUND, may_make_devices=False, overlay_options="index=off,userxattr", has_terminal_group=False)
+    steps = plan_container(_record(HostConfig(network_mode="host", pid_mode="host")), EXAMPLE_HOST, inside)
+    bound = {step.source for step in steps if isinstance(step, Mount) and step.flags & Ms.BIND and not step.host_target}
+    assert {"/proc", "/sys"} <= bound
+    assert not any(isinstance(step, MakeDevice) for step in steps)
+    by_type = {step.fstype: step.data for step in steps if isinstance(step, Mount)}
+    assert "gid=" not in by_type["devpts"]
+    assert by_type["overlay"].endswith(",index=off,userxattr")

@@ -40,6 +40,12 @@ REFUSED = {
     "log-size": (ContainerConfig(), host(log_config=LogConfig(type="local", config={"max-size": "big"})), "invalid size: 'big'"),
     "restart-with-rm": (ContainerConfig(), host(auto_remove=True, restart_policy=RestartPolicy(name="always")), "AutoRemove"),
     "restart-count": (ContainerConfig(), host(restart_policy=RestartPolicy(name="always", maximum_retry_count=3)), "maximum retry count"),
+    "ipc": (ContainerConfig(), host(ipc_mode="bogus"), "invalid IPC mode: bogus"),
+    "ipc-of-nobody": (ContainerConfig(), host(ipc_mode="container:"), "invalid IPC mode: container:"),
+    "network-parameter-of-the-host": (ContainerConfig(), host(network_mode="host", sysctls={"net.ipv4.ip_forward": "1"}), "not allowed in host network namespace"),
+    "ipc-parameter-of-the-host": (ContainerConfig(), host(ipc_mode="host", sysctls={"kernel.shmmax": "1"}), "is not allowed in the hosts ipc namespace"),
+    "security": (ContainerConfig(), host(security_opt=("bogus",)), 'invalid --security-opt 1: "bogus"'),
+    "security-word": (ContainerConfig(), host(security_opt=("no-new-privileges:true", "disable", "bogus=1")), 'invalid --security-opt 2: "bogus=1"'),
     "runtime": (ContainerConfig(), host(runtime="kata"), "unknown or invalid runtime name: kata"),
 }
 
