@@ -18,7 +18,8 @@ from minidocker.cli.command import Command
 from minidocker.cli.flags import STRING, Flag
 from minidocker.container.host import EXAMPLE_HOST
 from minidocker.container.mounts import parse_bind, parse_mount_request, parse_tmpfs
-from minidocker.container.plan import DEFAULT_DEVICES, Surroundings, compute_granted_capabilities, device_rules, plan_container
+from minidocker.container.devices import DEFAULT_DEVICES, device_rules
+from minidocker.container.plan import Surroundings, compute_granted_capabilities, plan_container
 from minidocker.container.record import ContainerRecord, MountPoint
 from minidocker.container.seccomp import compile_profile, default_profile, parse_profile
 from minidocker.engine.endpoint import EXAMPLE_ENDPOINT, plan_endpoints

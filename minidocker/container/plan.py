@@ -14,6 +14,7 @@ from typing import Final
 
 from minidocker.codec.idmap import IdMap
 from minidocker.container.capabilities import compute_capabilities
+from minidocker.container.devices import DEFAULT_DEVICES, DEVICE_LINKS, DeviceNode
 from minidocker.container.host import Host
 from minidocker.container.record import ContainerRecord, MountPoint
 from minidocker.errors import InvalidParameter
@@ -26,8 +27,8 @@ from minidocker.kernel.steps import (
 from minidocker.spec.container import DEFAULT_SHM_BYTES
 
 __all__ = [
-    "DEFAULT_DEVICES", "DEFAULT_PATH", "MASKED_PATHS", "PLAIN_OVERLAY", "READONLY_PATHS", "TERMINAL_GROUP", "USER_OVERLAY", "DeviceNode", "ExecPlan", "Surroundings",
-    "compute_environment", "compute_granted_capabilities", "device_rules", "plan_container", "plan_exec",
+    "DEFAULT_PATH", "MASKED_PATHS", "PLAIN_OVERLAY", "READONLY_PATHS", "TERMINAL_GROUP", "USER_OVERLAY", "ExecPlan", "Surroundings",
+    "compute_environment", "compute_granted_capabilities", "plan_container", "plan_exec",
 ]  # fmt: skip
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -41,38 +42,12 @@ READONLY_PATHS: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/pr
 """Docker's list of what a container may read but not write."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceNode:
-    """A device file in the container."""
-
-    path: str
-    kind: str
-    major: int
-    minor: int
-    mode: int = 0o666
-    permissions: str = "rwm"
-    host_path: str = ""
-    """Where the host has it, if that is another path."""
-
-
-DEFAULT_DEVICES: Final = tuple(
-    DeviceNode(path=f"/dev/{name}", kind="c", major=major, minor=minor)
-    for name, major, minor in (
-        ("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0),
-    )
-)  # fmt: skip
-"""The devices every container has; see `Documentation/admin-guide/devices.txt` of the kernel."""
-
 PLAIN_OVERLAY: Final = "redirect_dir=off,metacopy=off,index=off"
 """Options of every overlay: a directory of changes is nothing but files, whatever the kernel's defaults are."""
 USER_OVERLAY: Final = "index=off,userxattr"
 """The same in a user namespace: marks are attributes that users may set, and nothing else is possible; see overlayfs.rst."""
 TERMINAL_GROUP: Final = 5
 """The group `tty`."""
-_DEVICE_LINKS: Final = {
-    "/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0", "/dev/stdout": "/proc/self/fd/1",
-    "/dev/stderr": "/proc/self/fd/2", "/dev/core": "/proc/kcore", "/dev/ptmx": "pts/ptmx",
-}  # fmt: skip
 _GUARD: Final = Ms.NOSUID | Ms.NODEV | Ms.NOEXEC
 _PROPAGATIONS: Final = {
     "private": Ms.PRIVATE, "rprivate": Ms.PRIVATE | Ms.REC, "slave": Ms.SLAVE, "rslave": Ms.SLAVE | Ms.REC,
@@ -111,12 +86,6 @@ class Surroundings:
     """Whether there is a number for the group that terminals belong to."""
     rows: int = 0
     columns: int = 0
-
-
-def device_rules(devices: tuple[DeviceNode, ...], extra: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the device rules of a container: its own nodes, mknod of anything, terminals, and what the user adds."""
-    own = (f"{d.kind} {d.major}:{d.minor} {d.permissions}" for d in devices)
-    return ("c *:* m", "b *:* m", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm", *own, *extra)
 
 
 def compute_granted_capabilities(record: ContainerRecord, host: Host) -> tuple[str, ...]:
@@ -320,7 +289,7 @@ def _plan_devices(around: Surroundings) -> Iterator[Step]:
         else:
             why += "; bound, because a user namespace may make none"
             yield BindDevice(host_path=d.host_path or d.path, path=d.path, type=d.kind, major=d.major, minor=d.minor, why=why)
-    for path, target in _DEVICE_LINKS.items():
+    for path, target in DEVICE_LINKS.items():
         yield MakeSymlink(path=path, target=target, why="a name that programs expect")
 
 

@@ -23,7 +23,8 @@ from typing import Final
 from minidocker.codec.idmap import IdMap, find_inside
 from minidocker.cgroup.limits import THROTTLES, plan_cgroup, plan_device_rules, plan_join, plan_limits, plan_view
 from minidocker.container.health import Health, HealthStatus
-from minidocker.container.plan import DEFAULT_DEVICES, TERMINAL_GROUP, DeviceNode, Surroundings, compute_granted_capabilities, device_rules, plan_container
+from minidocker.container.devices import DEFAULT_DEVICES, DeviceNode, device_rules
+from minidocker.container.plan import TERMINAL_GROUP, Surroundings, compute_granted_capabilities, plan_container
 from minidocker.container.protocol import Exited, Failed, Launch, Started
 from minidocker.container.record import ContainerRecord, NetworkEndpoint, Status, move_state
 from minidocker.container.seccomp import compile_profile, default_profile, parse_profile

@@ -315,25 +315,9 @@ def _set_user(step: SetUser, context: InitContext) -> None:
             if not os.path.samestat(os.fstat(fd), os.stat("/dev/null")):
                 os.fchown(fd, identity.uid, -1)
     process.set_keep_capabilities(True)
-    _become(identity)
+    process.become(identity.uid, identity.gid, identity.groups)
     process.set_keep_capabilities(False)
     capabilities.set_capabilities(step.keep, ambient=step.ambient)
-
-
-def _become(identity: Identity) -> None:
-    try:
-        os.setgroups(identity.groups)
-    except PermissionError:
-        if Path("/proc/self/setgroups").read_text(encoding="ascii").strip() != "deny":
-            raise
-    try:
-        os.setresgid(identity.gid, identity.gid, identity.gid)
-        os.setresuid(identity.uid, identity.uid, identity.uid)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        who = f"{identity.uid}:{identity.gid}"
-        raise OSError(errno.EINVAL, f"user {who} has no number outside: the user namespace has too few (/etc/subuid, /etc/subgid)") from error
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,14 +8,16 @@ import fcntl
 import os
 import resource
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, NoReturn
 
 from minidocker.kernel.flags import Rlimit
 from minidocker.kernel.libc import LIBC, check, raw_syscall
 
 __all__ = [
-    "exit_child", "join_session_keyring", "make_sealed_copy", "mark_close_on_exec", "reset_signals",
+    "become", "exit_child", "join_session_keyring", "make_sealed_copy", "mark_close_on_exec", "reset_signals",
     "set_child_subreaper", "set_dumpable", "set_keep_capabilities", "set_no_new_privileges", "set_not_dumpable", "set_parent_death_signal", "set_rlimit", "set_title",
 ]  # fmt: skip
 
@@ -81,6 +83,26 @@ def join_session_keyring(name: str) -> None:
 def mark_close_on_exec(first: int) -> None:
     """Let execve close every descriptor from *first* upwards; see close_range(2), Linux 5.11."""
     raw_syscall("close_range", first, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC)
+
+
+def become(uid: int, gid: int, groups: Sequence[int]) -> None:
+    """Change groups, group and user for good; see credentials(7).
+
+    Where setgroups(2) is forbidden for ever (user_namespaces(7)), the groups stay as they are.
+    """
+    try:
+        os.setgroups(groups)
+    except PermissionError:
+        if Path("/proc/self/setgroups").read_text(encoding="ascii").strip() != "deny":
+            raise
+    try:
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        text = f"user {uid}:{gid} has no number outside: the user namespace has too few (/etc/subuid, /etc/subgid)"
+        raise OSError(errno.EINVAL, text) from error
 
 
 def set_rlimit(name: Rlimit, *, soft: int, hard: int, pid: int = 0) -> None:

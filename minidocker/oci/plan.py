@@ -14,7 +14,8 @@ from typing import Final
 from minidocker.cgroup.layout import CgroupLayout
 from minidocker.cgroup.limits import plan_cgroup, plan_device_rules, plan_join, plan_limits, plan_view
 from minidocker.codec.idmap import IdRange
-from minidocker.container.plan import DEFAULT_DEVICES, device_rules, plan_privileges
+from minidocker.container.devices import DEFAULT_DEVICES, device_rules
+from minidocker.container.plan import plan_privileges
 from minidocker.errors import InvalidParameter
 from minidocker.kernel import flags
 from minidocker.kernel.flags import CAPABILITIES, Clone, Ms

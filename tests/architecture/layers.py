@@ -61,7 +61,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 PURE_PACKAGES = (
     "tls/der.py", "tls/ed25519.py", "tls/x509.py", "machine/cpio.py", "machine/kernel_image.py", "machine/modules.py", "machine/settings.py",
     "build/request.py", "build/stages.py", "build/state.py", "build/key.py", "build/mode.py", "build/progress.py",
-    "client/fields.py", "client/frames.py", "client/progress.py", "codec/", "spec/", "errors.py", "ids.py", "reference/", "dockerfile/", "cgroup/limits.py", "cgroup/usage.py", "container/health.py", "oci/plan.py", "oci/example.py", "container/mounts.py", "container/plan.py", "container/record.py",
+    "client/fields.py", "client/frames.py", "client/progress.py", "codec/", "spec/", "errors.py", "ids.py", "reference/", "dockerfile/", "cgroup/limits.py", "cgroup/usage.py", "container/health.py", "oci/plan.py", "oci/example.py", "container/devices.py", "container/mounts.py", "container/plan.py", "container/record.py",
     "container/capabilities.py", "container/seccomp.py", "image/layer.py", "container/seccomp_profile.py", "container/user.py", "container/names.py",
     "kernel/steps.py", "kernel/flags.py", "kernel/explain.py", "kernel/shell.py", "registry/names.py", "registry/documents.py", "registry/protocol.py",
     "registry/endpoints.py", "registry/challenge.py", "registry/htpasswd.py", "registry/bcrypt.py", "network/bridge.py", "network/ipam.py", "network/iptables.py",
