@@ -57,8 +57,9 @@ def run_daemon(options: DaemonOptions) -> int:
     registries = RegistryConfig(mirrors=options.registry_mirrors, insecure=options.insecure_registries)
     plan_endpoints(HUB_DOMAIN, registries)  # a mirror whose address is wrong is said now, not with the first pull
     config = EngineConfig(
-        data_root=data_root, exec_root=exec_root, driver=options.storage_driver, registries=registries, networks=options.networks
-    )
+        data_root=data_root, exec_root=exec_root, driver=options.storage_driver, registries=registries, networks=options.networks,
+        defaults=options.defaults,
+    )  # fmt: skip
     config = _without_root(config, options) if os.geteuid() != 0 else _with_users(config, options.userns_remap)
     try:
         engine = open_engine(config)

@@ -11,14 +11,15 @@ import sys
 import time
 
 from minidocker.cli.command import Command
-from minidocker.cli.flags import BOOL, DURATION, INT, LIST, STRING, Flag
-from minidocker.engine.places import default_data_root, default_exec_root, default_pidfile, default_socket
+from minidocker.cli.flags import BOOL, BYTES, DURATION, INT, LIST, STRING, Flag, UsageError, parse_flags
+from minidocker.engine.places import default_config_file, default_data_root, default_exec_root, default_pidfile, default_socket
 from minidocker.errors import HostError, InvalidParameter, NotFound, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minidocker.cli.flags import Options
     from minidocker.cli.session import Session
+    from minidocker.engine.defaults import ContainerDefaults
     from minidocker.engine.options import DaemonOptions
 
 __all__ = ["DAEMON", "read_daemon_options"]
@@ -29,11 +30,54 @@ IDLE_NS = 15 * 60 * 1_000_000_000
 """A server that a client started ends after this long without work: a lesson's length."""
 
 
+def _with_file(options: Options, uid: int) -> Options:
+    """Return *options* with what `daemon.json` says put in front.
+
+    Raises:
+        HostError, InvalidParameter: as `read_daemon_file` and `compose_words`, or a value that its flag does not take.
+    """
+    from minidocker.cli.daemon_file import WITHOUT_EFFECT, compose_words, read_daemon_file
+
+    path = options.text("config-file") or default_config_file(uid, os.environ)
+    document = read_daemon_file(path, is_named="config-file" in options.given)
+    try:
+        merged = parse_flags(DAEMON.flags, compose_words(document, path=path, given=options.given))
+    except UsageError as error:
+        raise InvalidParameter(f"unable to configure the Docker daemon with file {path}: {error.message}") from error
+    for key in sorted(document.keys() & WITHOUT_EFFECT):
+        print(f"minidocker: `{key}` in {path} has no effect here", file=sys.stderr)
+    merged.overlay(options)
+    return merged
+
+
+def _read_defaults(options: Options) -> ContainerDefaults:
+    from minidocker.cli.run_values import read_ulimit
+    from minidocker.engine.conflicts import check_log_config
+    from minidocker.engine.defaults import ContainerDefaults
+    from minidocker.spec.container import LogConfig, Ulimit
+    from minidocker.spec.record import read_record
+
+    try:
+        ulimits = tuple(read_record(Ulimit, read_ulimit(text)) for text in options.texts("default-ulimit"))
+    except ValueError as error:
+        raise InvalidParameter(str(error)) from error
+    check_log_config(LogConfig(type=options.text("log-driver"), config=options.mapping("log-opt")))
+    for flag, known in (("default-ipc-mode", ("private", "shareable")), ("default-cgroupns-mode", ("private", "host"))):
+        if options.text(flag) not in known:
+            raise InvalidParameter(f"{flag}: `{options.text(flag)}` is none of {', '.join(known)}")
+    return ContainerDefaults(
+        log_driver=options.text("log-driver"), log_options=options.mapping("log-opt"), ulimits=ulimits,
+        shm_size=options.number("default-shm-size"), ipc_mode=options.text("default-ipc-mode"),
+        cgroupns_mode=options.text("default-cgroupns-mode"),
+    )  # fmt: skip
+
+
 def read_daemon_options(options: Options, uid: int) -> DaemonOptions:
-    """Return what the flags of `daemon` say, with this user's defaults."""
+    """Return what the flags of `daemon` and its file say, with this user's defaults."""
     from minidocker.engine.options import DaemonOptions
     from minidocker.network.settings import read_network_settings
 
+    options = _with_file(options, uid)
     hosts = tuple(options.texts("host")) or (f"unix://{default_socket(uid, os.environ)}",)
     autostarted = options.switch("autostarted")
     idle_ns = options.number("idle-timeout") if "idle-timeout" in options.given or not autostarted else IDLE_NS
@@ -57,6 +101,7 @@ def read_daemon_options(options: Options, uid: int) -> DaemonOptions:
         ),
         storage_driver=options.text("storage-driver"),
         userns_remap=options.text("userns-remap"),
+        defaults=_read_defaults(options),
         log_level="debug" if options.switch("debug") else options.text("log-level"),
         idle_timeout_s=idle_ns / 1e9,
         autostarted=autostarted,
@@ -127,9 +172,14 @@ DAEMON = Command(
     (
         Flag("autostarted", BOOL, "Started by a client", hidden=True),
         Flag("bip", STRING, "Address and prefix length of the default bridge, such as 10.9.0.1/24"),
+        Flag("config-file", STRING, "Daemon configuration file, by default /etc/minidocker/daemon.json"),
         Flag("data-root", STRING, "Directory of images, containers and volumes"),
         Flag("debug", BOOL, "Enable debug mode", short="D"),
         Flag("default-address-pool", LIST, "Where subnets of networks come from: base=SUBNET,size=LENGTH"),
+        Flag("default-cgroupns-mode", STRING, "Cgroup namespace of containers that name none: host or private", default="private"),
+        Flag("default-ipc-mode", STRING, "Ipc namespace of containers that name none: shareable or private", default="private"),
+        Flag("default-shm-size", BYTES, "Size of /dev/shm of containers that name none"),
+        Flag("default-ulimit", LIST, "Limit of containers that name none, such as nofile=1024:2048"),
         Flag("dns", LIST, "DNS server of containers that name none"),
         Flag("dns-opt", LIST, "DNS option of containers that name none"),
         Flag("dns-search", LIST, "DNS search domain of containers that name none"),
@@ -141,7 +191,9 @@ DAEMON = Command(
         Flag("idle-timeout", DURATION, "End after this long without containers and requests; 0 never ends"),
         Flag("insecure-registry", LIST, "Registry that may be spoken to without TLS"),
         Flag("ip", STRING, "Host address of published ports that name none; 127.0.0.1 keeps them on this machine"),
+        Flag("log-driver", STRING, "Log driver of containers that name none", default="json-file"),
         Flag("log-level", STRING, "Set the logging level", short="l", default="info"),
+        Flag("log-opt", LIST, "Option of that log driver, such as max-size=10m"),
         Flag("mtu", INT, "Largest packet on bridges; 0 is 1500"),
         Flag("pidfile", STRING, "File for the server's process id", short="p"),
         Flag("registry-mirror", LIST, "Registry to ask before Docker Hub"),

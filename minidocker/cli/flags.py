@@ -161,6 +161,16 @@ class Options:
         else:
             self._values[flag.stored_as] = value
 
+    def overlay(self, other: Options) -> None:
+        """Take over what is given in *other*, and its arguments."""
+        for name in other.given:
+            if name in other._lists:
+                self._lists[name] = other._lists[name]
+            else:
+                self._values[name] = other._values[name]
+        self.given |= other.given
+        self.arguments = other.arguments
+
     def switch(self, name: str) -> bool:
         """The value of a yes-or-no flag."""
         return bool(self._values[name])

@@ -17,7 +17,7 @@ from minidocker.spec.container import ContainerConfig, HostConfig, LogConfig
 if TYPE_CHECKING:
     from minidocker.engine.engine import Engine
 
-__all__ = ["check_host_config", "parse_cpu_list", "parse_size"]
+__all__ = ["check_host_config", "check_log_config", "parse_cpu_list", "parse_size"]
 
 _RESTART_POLICIES: Final = ("no", "always", "unless-stopped", "on-failure")
 _LOG_OPTIONS: Final = {
@@ -70,7 +70,7 @@ def check_host_config(engine: Engine, asked: ContainerConfig, host: HostConfig) 
     _check_sysctls(host)
     _check_security(host)
     _check_restart(host)
-    _check_log(host.log_config)
+    check_log_config(host.log_config)
     for key, names in (("CapAdd", host.cap_add), ("CapDrop", host.cap_drop)):
         _check_capabilities(key, names, last_cap=engine.host.last_capability)
     for what, asked_list, available in (("CPUs", host.cpuset_cpus, engine.host.cpus), ("memory nodes", host.cpuset_mems, 1)):
@@ -134,7 +134,12 @@ def _check_restart(host: HostConfig) -> None:
         raise InvalidParameter("invalid restart policy: maximum retry count can only be used with 'on-failure'")
 
 
-def _check_log(log: LogConfig) -> None:
+def check_log_config(log: LogConfig) -> None:
+    """Refuse a log driver that is not here, or an option that it does not know.
+
+    Raises:
+        InvalidParameter: in Docker's words.
+    """
     if log.type not in _LOG_OPTIONS:
         raise InvalidParameter(f'error looking up logging plugin {log.type}: plugin "{log.type}" not found')
     known = _LOG_OPTIONS[log.type]

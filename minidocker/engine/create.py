@@ -12,6 +12,7 @@ from minidocker.container.health import inherit_health
 from minidocker.container.names import compose_name, parse_container_name
 from minidocker.container.plan import MASKED_PATHS, READONLY_PATHS
 from minidocker.container.record import ContainerRecord
+from minidocker.engine.defaults import apply_defaults
 from minidocker.engine.engine import Engine, hasten_moves, now, publish_container_event
 from minidocker.engine.conflicts import check_host_config
 from minidocker.engine.images import require_image
@@ -68,7 +69,7 @@ def compose_record(
     config = _complete_config(merge_config(request.config, image.config.config), request.host_config, container_id)
     if not (config.entrypoint or config.cmd):
         raise InvalidParameter("no command specified", hint="name one after the image")
-    host_config = _name_shared_containers(engine, complete_host_config(request.host_config, version=engine.layout.version))
+    host_config = _name_shared_containers(engine, complete_host_config(apply_defaults(request.host_config, engine.config.defaults), version=engine.layout.version))
     check_resources(host_config, cpus=engine.host.cpus)
     check_host_config(engine, request.config, host_config)
     return ContainerRecord(

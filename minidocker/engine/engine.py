@@ -25,6 +25,7 @@ from minidocker.container.launcher import Launcher
 from minidocker.container.logs import format_time
 from minidocker.container.record import NetworkEndpoint
 from minidocker.engine.build_mounts import CacheMounts
+from minidocker.engine.defaults import ContainerDefaults
 from minidocker.engine.events import Event, EventBus
 from minidocker.engine.monitors import kill_monitor
 from minidocker.engine.networks import Networks
@@ -63,6 +64,8 @@ class EngineConfig:
     """Whether containers get user namespaces with that map."""
     rootless: Rootless | None = None
     """What a server without root has."""
+    defaults: ContainerDefaults = ContainerDefaults()
+    """What a container gets that does not say."""
 
 
 @dataclass(slots=True, kw_only=True)

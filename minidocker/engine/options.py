@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from minidocker.engine.defaults import ContainerDefaults
+
 if TYPE_CHECKING:
     from minidocker.network.settings import NetworkSettings
 
@@ -35,6 +37,8 @@ class DaemonOptions:
     """`overlay2`, `vfs` (plain copies), or empty for the better one that works."""
     userns_remap: str = ""
     """Whose numbers containers' users get: `default`, a user, `USER:GROUP`, `UID:GID`; empty: the host's."""
+    defaults: ContainerDefaults = ContainerDefaults()
+    """What a container gets that does not say."""
     log_level: str = "info"
     idle_timeout_s: float = 0.0
     """End after this long without a container and without a request; `0` never ends."""

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["default_data_root", "default_exec_root", "default_log_path", "default_pidfile", "default_socket"]
+__all__ = ["default_config_file", "default_data_root", "default_exec_root", "default_log_path", "default_pidfile", "default_socket"]
 
 
 def default_socket(uid: int, environ: Mapping[str, str]) -> str:
@@ -33,6 +33,13 @@ def default_data_root(uid: int, environ: Mapping[str, str]) -> str:
     if uid == 0:
         return "/var/lib/minidocker"
     return f"{environ.get('XDG_DATA_HOME') or environ.get('HOME', '') + '/.local/share'}/minidocker"
+
+
+def default_config_file(uid: int, environ: Mapping[str, str]) -> str:
+    """Return the file with the server's configuration; Docker's own, `/etc/docker/daemon.json`, is another server's."""
+    if uid == 0:
+        return "/etc/minidocker/daemon.json"
+    return f"{environ.get('XDG_CONFIG_HOME') or environ.get('HOME', '') + '/.config'}/minidocker/daemon.json"
 
 
 def default_log_path(uid: int, environ: Mapping[str, str]) -> str:

@@ -82,7 +82,7 @@ def system_info(engine: Engine) -> dict[str, Json]:
         "OomKillDisable": engine.layout.version == 1,
         "NGoroutines": len(os.listdir("/proc/self/task")),
         "SystemTime": format_time(time.time_ns()),
-        "LoggingDriver": "json-file",
+        "LoggingDriver": engine.config.defaults.log_driver,
         "CgroupDriver": "cgroupfs" if engine.layout.version else "none",
         "CgroupVersion": str(engine.layout.version or 1),
         "NEventsListener": engine.events.listeners,

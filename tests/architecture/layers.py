@@ -66,7 +66,7 @@ PURE_PACKAGES = (
     "kernel/steps.py", "kernel/flags.py", "kernel/explain.py", "kernel/shell.py", "registry/names.py", "registry/documents.py", "registry/protocol.py",
     "registry/endpoints.py", "registry/challenge.py", "registry/htpasswd.py", "registry/bcrypt.py", "network/bridge.py", "network/ipam.py", "network/iptables.py",
     "network/lookup.py", "network/names.py", "network/ports.py", "network/rules.py", "network/record.py", "network/settings.py",
-    "network/wishes.py", "engine/config_changes.py", "engine/endpoint.py", "engine/options.py", "engine/packet_model.py", "engine/places.py", "simulator/",
+    "network/wishes.py", "engine/config_changes.py", "engine/defaults.py", "engine/endpoint.py", "engine/options.py", "engine/packet_model.py", "engine/places.py", "simulator/",
 )  # fmt: skip
 """Modules that touch nothing: values in, values out."""
 
