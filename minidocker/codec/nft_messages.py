@@ -28,7 +28,7 @@ from minidocker.codec.nftables import (
 )  # fmt: skip
 
 __all__ = [
-    "HookedChain", "change_elements_messages", "delete_table_messages", "list_chains_request", "parse_hooked_chain", "render_batch",
+    "HookedChain", "change_elements_messages", "create_table_messages", "delete_table_messages", "list_chains_request", "parse_hooked_chain", "render_batch",
     "replace_table_messages",
 ]  # fmt: skip
 
@@ -290,13 +290,25 @@ def delete_table_messages(name: str) -> tuple[Message, ...]:
 
 
 def replace_table_messages(table: Table) -> tuple[Message, ...]:
-    """Return what puts *table* in the place of whatever has its name; rules come last, because they name all the rest."""
-    name = ((1, render_name(table.name)),)
+    """Return what puts *table* in the place of whatever has its name."""
+    return *delete_table_messages(table.name), *_table_messages(table, Nlm.CREATE)
+
+
+def create_table_messages(table: Table) -> tuple[Message, ...]:
+    """Return what makes *table*, and is refused (EEXIST) if there is one of its name.
+
+    Deleting what may be there costs: closing a socket waits until no packet can be in anything that a transaction deleted.
+    """
+    return _table_messages(table, Nlm.CREATE | Nlm.EXCL)
+
+
+def _table_messages(table: Table, flags: int) -> tuple[Message, ...]:
+    """Return what makes *table* with all that is in it; rules come last, because they name all the rest."""
     sets = (_set_message(table.name, made, number) for number, made in enumerate(table.sets, 1))
     elements = change_elements_messages(table.name, add=table.sets)
     chains = (_chain_message(table.name, chain) for chain in table.chains)
     rules = (_rule_message(table.name, chain.name, rule) for chain in table.chains for rule in chain.rules)
-    return *delete_table_messages(table.name), _message(Nft.NEWTABLE, name, flags=Nlm.CREATE), *sets, *elements, *chains, *rules
+    return _message(Nft.NEWTABLE, ((1, render_name(table.name)),), flags=flags), *sets, *elements, *chains, *rules
 
 
 def render_batch(messages: Iterable[Message]) -> tuple[Message, ...]:

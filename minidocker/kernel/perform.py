@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol, assert_never
 
 from minidocker.codec.ebpf import assemble_device_program, parse_device_rule
-from minidocker.codec.nft_messages import render_batch, replace_table_messages
+from minidocker.codec.nft_messages import create_table_messages, render_batch, replace_table_messages
 from minidocker.codec.nftables import plan_name_redirect
 from minidocker.kernel import bpf, capabilities, mount, namespaces, netlink, process, seccomp, terminal
 from minidocker.kernel.attach import attach, attach_on_host, on_fd
@@ -464,7 +464,10 @@ def _serve_names(step: ServeNames, context: MonitorContext) -> None:
         try:
             with netlink.open_netfilter_socket() as netfilter:
                 table = plan_name_redirect(step.address, udp_port=ports[0], tcp_port=ports[1])
-                netlink.send_batch(netfilter, render_batch(replace_table_messages(table)), subject=table.name)
+                try:
+                    netlink.send_batch(netfilter, render_batch(create_table_messages(table)), subject=table.name)
+                except FileExistsError:  # the container left its last network with names, and now enters another
+                    netlink.send_batch(netfilter, render_batch(replace_table_messages(table)), subject=table.name)
         except OSError:
             for sock in sockets:
                 sock.close()

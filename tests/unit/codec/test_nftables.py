@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from minidocker.codec.netlink import Message, Nlm, find_attribute, parse_attributes, parse_name
-from minidocker.codec.nft_messages import change_elements_messages, delete_table_messages, render_batch, replace_table_messages
+from minidocker.codec.nft_messages import change_elements_messages, create_table_messages, delete_table_messages, render_batch, replace_table_messages
 from minidocker.codec.nftables import (
     Accept, Chain, Counter, DnatMap, Drop, ElementSet, Jump, Masquerade, MatchAddress, MatchConnection, MatchFamily, MatchLink,
     MatchLocal, MatchSet, MatchTranslated, Rule, Statement, Table, render_nft,
@@ -140,6 +140,13 @@ def test_table_is_replaced_in_one_transaction_rules_last() -> None:
     chains = (Chain(name="a", rules=(Rule(statements=(Jump("b"),)),)), Chain(name="b", rules=(Rule(statements=(Drop(),)),)))
     kinds = [m.type & 0xFF for m in replace_table_messages(Table(name="t", chains=chains, sets=(PORTS,)))]
     assert kinds == [0, 2, 0, 9, 12, 3, 3, 6, 6]
+
+
+def test_new_table_deletes_nothing_and_refuses_another_of_its_name() -> None:
+    """In a namespace made a moment ago there is nothing to delete, and what deletes makes the next close(2) wait."""
+    messages = create_table_messages(Table(name="t", sets=(PORTS,)))
+    assert [m.type & 0xFF for m in messages] == [0, 9, 12]
+    assert messages[0].flags & Nlm.EXCL
 
 
 def test_rule_is_appended_not_inserted() -> None:
