@@ -184,12 +184,12 @@ def compare_throughput(engines: list[Engine], rounds: int, size: int) -> None:
         remove(engine, *ids)
     print("#### Throughput, one TCP connection\n\nMedians; the ratio is the median of the turns' ratios, in brackets that of the fastest.\n")
     print("| way | " + " | ".join(e.name for e in engines) + " | ours to theirs | bridge by hand |\n|---|" + "---:|" * (len(engines) + 2))
-    for way, by_name in rates.items():
-        cells = [" | ".join(f"{statistics.median(by_name[e.name]):.2f} GB/s" for e in engines)]
-        ours, theirs = by_name[engines[0].name], by_name.get("docker", [0.0])
+    for way, measured in rates.items():
+        cells = [" | ".join(f"{statistics.median(measured[e.name]):.2f} GB/s" for e in engines)]
+        ours, theirs = measured[engines[0].name], measured.get("docker", [0.0])
         ratios = [a / b for a, b in zip(ours, theirs, strict=False) if b]
         cells.append(f"{statistics.median(ratios):.2f} × ({max(ours) / max(theirs):.2f})" if ratios else "")
-        cells.append(f"{statistics.median(by_name['by hand']):.2f} GB/s" if "by hand" in by_name else "")
+        cells.append(f"{statistics.median(measured['by hand']):.2f} GB/s" if "by hand" in measured else "")
         print(f"| {way} | {' | '.join(cells)} |")
     print()
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from minidocker.codec.conntrack import UDP, delete_flow_request, list_flows_request, parse_flow
 from minidocker.codec.netlink import Message
 from minidocker.codec.nft_messages import (
     delete_table_messages, list_chains_request, parse_hooked_chain, render_batch, replace_table_messages,
@@ -23,9 +24,10 @@ from minidocker.kernel import netlink
 from minidocker.kernel.namespaces import in_network_home
 from minidocker.network.bridge import Bridge, adopt_bridge
 from minidocker.network.ipam import compute_mac_address
+from minidocker.network.rules import Forward
 
 __all__ = [
-    "FilterUnavailable", "apply_table", "change_table", "find_blocking_chains", "find_bridge", "find_own_bridges", "list_taken_networks",
+    "FilterUnavailable", "apply_table", "change_table", "find_blocking_chains", "find_bridge", "find_own_bridges", "forget_flows", "list_taken_networks",
     "read_host_resolv_conf", "remove_stale_ports", "setup_bridge", "teardown_bridge", "teardown_table", "write_sysctl",
 ]  # fmt: skip
 
@@ -119,6 +121,22 @@ def change_table(netfilter: socket.socket, name: str, messages: Iterable[Message
         FilterUnavailable: the kernel's table is not the one that we think it is.
     """
     _send(netfilter, name, render_batch(messages))
+
+
+def forget_flows(netfilter: socket.socket, route: socket.socket, forwards: Iterable[Forward]) -> None:
+    """Let the next datagram to each UDP port of *forwards* be looked up again: the kernel remembers where it sent the last one.
+
+    Flows to other hosts' ports are none of ours. TCP needs no such thing: a new owner's client makes a new connection.
+    """
+    ports = {forward.host_port for forward in forwards if forward.protocol == "udp"}
+    if not ports:
+        return
+    own = {address.address.partition("/")[0] for address in netlink.list_addresses(route)}
+    with suppress(OSError):  # a kernel that cannot list flows: they end after three minutes of silence
+        for flow in [parse_flow(m) for m in netlink.dump(netfilter, list_flows_request())]:
+            if flow is not None and flow.protocol == UDP and flow.destination_port in ports and flow.destination in own:
+                with suppress(FileNotFoundError):  # it ended by itself
+                    netlink.request(netfilter, delete_flow_request(flow))
 
 
 def find_blocking_chains(netfilter: socket.socket, *, own: str) -> tuple[str, ...]:

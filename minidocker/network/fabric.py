@@ -19,8 +19,8 @@ from minidocker.codec.nftables import Table
 from minidocker.errors import HostError
 from minidocker.kernel.netlink import delete_link, find_link, open_netfilter_socket, open_route_socket
 from minidocker.network.apply import (
-    FilterUnavailable, apply_table, change_table, find_blocking_chains, find_own_bridges, remove_stale_ports, setup_bridge,
-    teardown_bridge, teardown_table,
+    FilterUnavailable, apply_table, change_table, find_blocking_chains, find_own_bridges, forget_flows, remove_stale_ports,
+    setup_bridge, teardown_bridge, teardown_table,
 )  # fmt: skip
 from minidocker.network.bridge import Bridge
 from minidocker.network.rules import Forward, plan_elements, plan_table
@@ -137,18 +137,18 @@ class Fabric:
                 self._netfilter = open_netfilter_socket()
             except OSError as error:
                 raise FilterUnavailable(f"open the packet filter: {error.strerror}") from error
+        messages = change_elements_messages(self.name, remove=plan_elements(*remove).values(), add=plan_elements(*add).values())
+        is_changed = False
         if self._has_table:
-            messages = change_elements_messages(
-                self.name, remove=plan_elements(*remove).values(), add=plan_elements(*add).values()
-            )
             with suppress(FilterUnavailable):  # somebody removed our table or its elements: below
                 change_table(self._netfilter, self.name, messages)
-                return
-        first = not self._has_table
-        apply_table(self._netfilter, self.table())
-        self._has_table = True
-        if first:
-            self.warnings += find_blocking_chains(self._netfilter, own=self.name)
+                is_changed = True
+        if not is_changed:
+            apply_table(self._netfilter, self.table())
+            if not self._has_table:
+                self.warnings += find_blocking_chains(self._netfilter, own=self.name)
+            self._has_table = True
+        forget_flows(self._netfilter, self.route, (*add[1], *remove[1]))
 
     def table(self) -> Table:
         """Return the table as the kernel should have it."""

@@ -8,6 +8,7 @@ own kernel says that the packet was refused.
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import socket
 import struct
@@ -216,6 +217,23 @@ def test_rules_that_somebody_flushed_are_made_again_with_the_next_change(world: 
             receives_only(server, b"hello")
 
 
+def test_datagrams_follow_a_port_to_its_new_owner(world: World, own: Networks) -> None:
+    """The kernel keeps sending a flow where its first datagram went: it must be told to forget when the port changes hands."""
+    make(own, "web", "10.9.0.0/24")
+    wish = {"53/udp": (PortBinding(host_ip=HOST, host_port="5353"),)}
+    with bound(world.outside, OUTSIDE, 4000, socket.SOCK_DGRAM) as client:
+        for number in (1, 2):  # the second cannot have the address of the first, whose card is still there
+            with (
+                guests(own, record_of(number, network_mode="web", port_bindings=wish)) as (guest,),
+                bound(guest.namespace, "0.0.0.0", 53, socket.SOCK_DGRAM) as server,
+            ):
+                held = os.dup(guest.namespace)
+                client.sendto(b"for %d" % number, (HOST, 5353))
+                assert server.recvfrom(100) == (b"for %d" % number, (OUTSIDE, 4000))
+                assert guest.endpoint.address == f"10.9.0.{number + 1}"
+        os.close(held)
+
+
 def test_datagram_in_fragments_arrives_whole(world: World, networks: Networks) -> None:
     """Only the first fragment has a port: connection tracking puts them together before the filter looks."""
     message = os.urandom(9000)
@@ -235,14 +253,17 @@ def test_datagram_in_fragments_arrives_whole(world: World, networks: Networks) -
 
 def test_many_connections_are_served_at_once(world: World, networks: Networks) -> None:
     """Each keeps the client's address and port, and its own conversation."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     with (
         guests(networks, record_of(1, port_bindings={"80/tcp": (PortBinding(host_port="8080"),)})) as (guest,),
         bound(guest.namespace, "0.0.0.0", 80) as server,
         ExitStack() as open_,
     ):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limits[1]), limits[1]))  # two sockets each
+        open_.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
         server.listen(1024)
         pairs = []
-        for _ in range(250):  # two sockets each: the usual limit of descriptors is 1,024
+        for _ in range(1000):
             client = open_.enter_context(connected(world.outside, HOST, 8080))
             connection, peer = server.accept()
             open_.enter_context(connection)
