@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import glob
 import os
 import pty
 import secrets
@@ -177,7 +178,7 @@ class Server:
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         return {
             "mounts": frozenset(line.split()[4] for line in mounts),
-            "control groups": frozenset(str(p) for p in Path("/sys/fs/cgroup").glob("**/minidocker/*/") if p.is_dir() and len(p.name) == 64),
+            "control groups": frozenset(path for path in glob.glob("/sys/fs/cgroup/**/minidocker/*/", recursive=True) if len(Path(path).name) == 64),
             "network links": frozenset(name for name in os.listdir("/sys/class/net") if name.startswith("veth")),
             "containers": frozenset(os.listdir(self.data / "containers")),
             "volumes": frozenset(os.listdir(self.data / "volumes")),

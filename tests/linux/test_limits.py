@@ -5,6 +5,7 @@ These hold for both versions of control groups; where the words of the files dif
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -113,7 +114,7 @@ def test_frozen_container_does_not_run(server: Server) -> None:
     """`pause` stops every process at once, exec's too, and the kernel says so in its own file; `unpause` lets them go on."""
     name = start(server, command=("sh", "-c", "while :; do :; done"))
     server.run("pause", name)
-    group = next(path for path in Path("/sys/fs/cgroup").glob("**/minidocker/*") if path.name == server.inspect(name)["Id"] and is_freezer(path))
+    group = next(path for path in map(Path, glob.glob("/sys/fs/cgroup/**/minidocker/*", recursive=True)) if path.name == server.inspect(name)["Id"] and is_freezer(path))
     frozen = "frozen 1" in (group / "cgroup.events").read_text() if version() == 2 else (group / "freezer.state").read_text().strip() == "FROZEN"
     status = server.inspect(name)["State"]["Status"]
     server.run("unpause", name)

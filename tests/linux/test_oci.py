@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -68,7 +69,7 @@ class Bundle:
         """Leave nothing behind."""
         for name in self.names:
             self.run("delete", "--force", name)
-        for group in Path("/sys/fs/cgroup").glob(f"**/minidocker-test-{os.getpid()}/"):
+        for group in map(Path, glob.glob(f"/sys/fs/cgroup/**/minidocker-test-{os.getpid()}/", recursive=True)):
             group.rmdir()
         shutil.rmtree(self.directory)
 
@@ -157,7 +158,7 @@ def test_create_that_fails_says_why_and_leaves_nothing(
     assert words in result.stderr
     assert words in json.loads(log.read_text().splitlines()[-1])["msg"]
     assert list((bundle.directory / "state").glob("*")) == []
-    assert not list(Path("/sys/fs/cgroup").glob(f"**/minidocker-test-{os.getpid()}/c/"))
+    assert not glob.glob(f"/sys/fs/cgroup/**/minidocker-test-{os.getpid()}/c/", recursive=True)
 
 
 def test_users_and_clocks_of_its_own(bundle: Bundle) -> None:
