@@ -43,7 +43,7 @@ PYODIDE_SHA512 = "0YvXxEhfEdpLfb/XkM2BFAeMROq0iMUX2bzzH9pOttyMcWkwq+HbE5uyuGD82L
 """Python for the pages of the book, as the npm registry has it, and its digest as it stands there."""
 SIZE_BUDGET = 15_000
 """What we want to hold in the head."""
-SIZE_CEILING = 37_500
+SIZE_CEILING = 40_000
 """What the whole command line, API, registry and builder of Docker may take; see docs/decisions/0009-size-by-package.md."""
 CONCEPT_BUDGET = 1_500
 CONCEPTS = ("reference", "image", "registry", "dockerfile", "build", "container", "cgroup", "network", "volume")
