@@ -29,7 +29,8 @@ class Hierarchy:
 
     mount_point: str
     controllers: tuple[str, ...]
-    """v1: what the tree controls, `name=systemd` for one that controls nothing. v2: everything available."""
+    """v1: what the tree controls, `name=systemd` for one that controls nothing; nothing for the v2 tree of a hybrid machine.
+    v2: everything available."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +65,9 @@ def find_layout(mounts: tuple[MountInfo, ...], *, v2_controllers: str = "") -> C
         for m in mounts
         if m.fstype == "cgroup" and (controllers := _v1_controllers(m))
     )
-    if v1:
-        return CgroupLayout(version=1, hierarchies=v1)
     unified = next((m.mount_point for m in mounts if m.fstype == "cgroup2"), None)
+    if v1:
+        return CgroupLayout(version=1, hierarchies=(*v1, *((Hierarchy(mount_point=unified, controllers=()),) if unified else ())))
     if unified is None:
         return CgroupLayout(version=0)
     return CgroupLayout(

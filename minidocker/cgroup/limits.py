@@ -111,6 +111,8 @@ def plan_view(layout: CgroupLayout, *, writable: bool, name: str = "") -> tuple[
         )
     ]  # fmt: skip
     for tree in layout.hierarchies:
+        if not tree.controllers:
+            continue  # the empty v2 tree of a hybrid machine: for bookkeeping on the host
         tree_name = tree.mount_point.rpartition("/")[2]
         source, fstype, data = ("cgroup", "cgroup", ",".join(tree.controllers)) if not name else (f"{tree.mount_point}/{name}", "", "")
         steps.append(
@@ -184,8 +186,9 @@ def _swap_total(host: HostConfig) -> int:
 
 
 def _limits_v1(host: HostConfig) -> Iterator[Write]:
-    if host.memory > 0:
+    if host.memory:
         yield "memory", "memory.limit_in_bytes", str(host.memory), False, "--memory: more is reclaimed, then killed for"
+    if host.memory or host.memory_swap:
         yield (
             "memory", "memory.memsw.limit_in_bytes", str(_swap_total(host)), True,
             "--memory-swap: memory and swap together; written second, because it may not be below the first",
@@ -197,9 +200,14 @@ def _limits_v1(host: HostConfig) -> Iterator[Write]:
     if host.oom_kill_disable:
         yield "memory", "memory.oom_control", "1", False, "--oom-kill-disable: wait instead of killing"
     quota, period = _cpu_quota(host)
-    if quota:
+    if host.nano_cpus or host.cpu_period:
         yield "cpu", "cpu.cfs_period_us", str(period), False, "the period that the quota refers to"
+    if quota:
         yield "cpu", "cpu.cfs_quota_us", str(quota), False, "--cpus: microseconds of CPU time in each period"
+    if host.cpu_realtime_period:
+        yield "cpu", "cpu.rt_period_us", str(host.cpu_realtime_period), False, "--cpu-rt-period"
+    if host.cpu_realtime_runtime:
+        yield "cpu", "cpu.rt_runtime_us", str(host.cpu_realtime_runtime), False, "--cpu-rt-runtime: for programs that must not wait"
     if host.cpu_shares:
         yield "cpu", "cpu.shares", str(host.cpu_shares), False, "--cpu-shares: the share under contention"
     yield from _cpuset(host)
@@ -210,16 +218,16 @@ def _limits_v1(host: HostConfig) -> Iterator[Write]:
 
 
 def _limits_v2(host: HostConfig) -> Iterator[Write]:
-    if host.memory > 0:
-        yield "memory", "memory.max", str(host.memory), False, "--memory: more is reclaimed, then killed for"
+    if host.memory:
+        yield "memory", "memory.max", "max" if host.memory < 0 else str(host.memory), False, "--memory: more is reclaimed, then killed for"
         total = _swap_total(host)
         swap = "max" if total < 0 else str(total - host.memory)
         yield "memory", "memory.swap.max", swap, True, "--memory-swap: v2 counts swap apart from memory"
     if host.memory_reservation:
         yield "memory", "memory.low", str(host.memory_reservation), False, "--memory-reservation"
     quota, period = _cpu_quota(host)
-    if quota:
-        yield "cpu", "cpu.max", f"{quota} {period}", False, "--cpus: microseconds of CPU time in each period"
+    if quota or host.cpu_period:
+        yield "cpu", "cpu.max", f"{quota if quota > 0 else 'max'} {period}", False, "--cpus: microseconds of CPU time in each period"
     if host.cpu_shares:
         yield "cpu", "cpu.weight", str(compute_cpu_weight(host.cpu_shares)), False, "--cpu-shares on the scale of v2"
     yield from _cpuset(host)
@@ -239,6 +247,10 @@ def _throttles(host: HostConfig, version: int, devices: Mapping[str, str]) -> It
                 yield "io", "io.max", f"{number} {v2_key}={device.rate}", False, why
             else:
                 yield "blkio", f"blkio.throttle.{v1_file}_device", f"{number} {device.rate}", False, why
+    for weighted in host.blkio_weight_device:
+        controller, file = ("io", "io.bfq.weight") if version == 2 else ("blkio", "blkio.bfq.weight_device")
+        value = f"{devices.get(weighted.path, weighted.path)} {weighted.weight}"
+        yield controller, file, value, False, f"--blkio-weight-device: the share of {weighted.path}"
 
 
 def _cpuset(host: HostConfig) -> Iterator[Write]:

@@ -17,12 +17,12 @@ from minidocker.errors import MinidockerError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from minidocker.cli.flags import Options
     from minidocker.cli.session import Session
     from minidocker.oci.bundle import Process
-    from minidocker.oci.state import StateStore
+    from minidocker.oci.state import ContainerState, StateStore
+    from minidocker.oci.verbs import CreateOptions
     from minidocker.spec.record import Json
 
 __all__ = ["OCI", "runtime_main"]
@@ -41,10 +41,10 @@ GLOBAL_FLAGS = (
 _BUNDLE = Flag("bundle", STRING, "Directory of the bundle (default: the working directory)", short="b")
 _CONSOLE = Flag("console-socket", STRING, "Socket that receives the terminal's master side")
 _PID_FILE = Flag("pid-file", STRING, "File to write the process id to")
-_IGNORED = (
-    Flag("no-pivot", BOOL, "Refused: a root that is not pivoted can be left"),
+_RUNNING = (
+    Flag("no-pivot", BOOL, "Move the root over the old one instead, where the machine runs from a ramdisk"),
     Flag("no-new-keyring", BOOL, "Taken, without effect"),
-    Flag("preserve-fds", INT, "Refused unless 0: descriptors of the host stay with the host"),
+    Flag("preserve-fds", INT, "How many descriptors from 3 upwards the process keeps"),
 )
 
 
@@ -74,26 +74,24 @@ class _Context:
 
         return lambda master: send_console(master, path)
 
-    def bundle(self) -> Path:
-        """Return the directory of the bundle."""
+    def creation(self, take_console: Callable[[int], None] | None) -> CreateOptions:
+        """Return what the command line says beside the bundle."""
         from pathlib import Path
 
-        return Path(self.options.text("bundle") or ".")
+        from minidocker.oci.verbs import CreateOptions
 
-
-def _refuse(options: Options) -> None:
-    for name, refused in (("no-pivot", options.switch("no-pivot")), ("preserve-fds", options.number("preserve-fds") > 0)):
-        if refused:
-            raise UsageError(f"oci: --{name} is not supported")
+        options = self.options
+        return CreateOptions(
+            bundle=Path(options.text("bundle") or "."), take_console=take_console, pid_file=options.text("pid-file"),
+            preserve_fds=options.number("preserve-fds"), pivot=not options.switch("no-pivot"),
+        )  # fmt: skip
 
 
 def create(context: _Context) -> int:
     """Make a container that waits for `start`."""
-    from minidocker.oci.verbs import CreateOptions, create_container
+    from minidocker.oci.verbs import create_container
 
-    _refuse(context.options)
-    options = CreateOptions(bundle=context.bundle(), take_console=context.console(), pid_file=context.options.text("pid-file"))
-    create_container(context.store, context.container(), options)
+    create_container(context.store, context.container(), context.creation(context.console()))
     return 0
 
 
@@ -107,14 +105,12 @@ def start(context: _Context) -> int:
 
 def run(context: _Context) -> int:
     """Create, start, wait and delete in one."""
-    from minidocker.oci.verbs import CreateOptions, create_container, delete_container, start_container
+    from minidocker.oci.verbs import create_container, delete_container, start_container
 
-    _refuse(context.options)
     detach = context.options.switch("detach")
     masters: list[int] = []
     take = context.console() or (None if detach else masters.append)
-    options = CreateOptions(bundle=context.bundle(), take_console=take, pid_file=context.options.text("pid-file"))
-    state = create_container(context.store, context.container(), options)
+    state = create_container(context.store, context.container(), context.creation(take))
     try:
         start_container(context.store, state.id)
     except BaseException:
@@ -170,20 +166,15 @@ def state(context: _Context) -> int:
     from minidocker.oci.state import render_state
 
     found = context.store.require(context.container())
-    more: dict[str, Json] = {"rootfs": _rootfs(found.bundle), "created": found.created, "owner": ""}
+    more: dict[str, Json] = {"rootfs": _rootfs(context.store, found), "created": found.created, "owner": ""}
     print(json.dumps(render_state(found, context.store.status(found)) | more, indent=2))
     return 0
 
 
-def _rootfs(bundle: str) -> str:
+def _rootfs(store: StateStore, found: ContainerState) -> str:
     from pathlib import Path
 
-    from minidocker.oci.bundle import read_bundle
-
-    try:
-        return str((Path(bundle) / read_bundle(Path(bundle)).root.path).resolve())
-    except MinidockerError:  # the bundle has gone before the container
-        return ""
+    return str((Path(found.bundle) / store.spec(found.id).root.path).resolve())
 
 
 def kill(context: _Context) -> int:
@@ -209,13 +200,14 @@ def execute(context: _Context) -> int:
     """Run one more process in a container."""
     from minidocker.oci.verbs import exec_process
 
-    _refuse(context.options)
     detach = context.options.switch("detach")
     masters: list[int] = []
     take = context.console() or (None if detach else masters.append)
     pid = exec_process(
-        context.store, context.container(), _read_process(context), take_console=take, pid_file=context.options.text("pid-file")
-    )
+        context.store, context.container(), _read_process(context), take_console=take, pid_file=context.options.text("pid-file"),
+        preserve_fds=context.options.number("preserve-fds"), ignore_paused=context.options.switch("ignore-paused"),
+        groups=tuple(context.options.texts("cgroup")),
+    )  # fmt: skip
     return 0 if detach else _wait(pid, masters)
 
 
@@ -224,7 +216,7 @@ def _read_process(context: _Context) -> Process:
     from dataclasses import replace
     from pathlib import Path
 
-    from minidocker.oci.bundle import Process, User, read_bundle, read_process
+    from minidocker.oci.bundle import Process, User, read_process
 
     options = context.options
     if options.text("process"):
@@ -232,9 +224,11 @@ def _read_process(context: _Context) -> Process:
     words = options.arguments[1:]
     if not words:
         raise UsageError("oci: process args cannot be empty")
-    base = read_bundle(Path(context.store.require(context.container()).bundle)).process or Process()
+    context.store.require(context.container())
+    base = context.store.spec(context.container()).process or Process()
     uid, _, gid = options.text("user").partition(":")
     user = User(uid=int(uid or 0), gid=int(gid or 0)) if options.text("user") else base.user
+    user = replace(user, additional_gids=(*user.additional_gids, *map(int, options.texts("additional-gids"))))
     return replace(
         base, args=tuple(words), env=(*base.env, *options.texts("env")), cwd=options.text("cwd") or base.cwd,
         terminal=options.switch("tty"), user=user, no_new_privileges=base.no_new_privileges or options.switch("no-new-privs"),
@@ -252,7 +246,10 @@ def list_all(context: _Context) -> int:
     if context.options.switch("quiet"):
         print("\n".join(item.id for item, _ in found))
     elif context.options.text("format") == "json":
-        print(json.dumps([render_state(item, status) | {"created": item.created} for item, status in found]))
+        whole = [
+            render_state(item, status) | {"rootfs": _rootfs(context.store, item), "created": item.created, "owner": "root"} for item, status in found
+        ]
+        print(json.dumps(whole, separators=(",", ":")))
     else:
         rows = [[i.id, str(0 if s == "stopped" else i.pid), s.value, i.bundle, i.created, "root"] for i, s in found]
         print(render_table([["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"], *rows]))
@@ -293,13 +290,15 @@ def update(context: _Context) -> int:
 
     from minidocker.oci.bundle import Resources
     from minidocker.oci.verbs import update_limits
+    from minidocker.spec.quantity import parse_bytes
     from minidocker.spec.record import read_record
 
     place = context.options.text("resources")
     document = json.loads(sys.stdin.read() if place == "-" else Path(place).read_text(encoding="utf-8")) if place else {}
-    for flag, section, key in (("memory", "memory", "limit"), ("pids-limit", "pids", "limit"), ("cpu-share", "cpu", "shares"), ("cpu-quota", "cpu", "quota"), ("cpu-period", "cpu", "period")):
+    for flag, (section, key, kind) in _LIMITS.items():
         if flag in context.options.given:
-            document.setdefault(section, {})[key] = context.options.number(flag)
+            value = context.options.text(flag)
+            document.setdefault(section, {})[key] = value if kind == "text" else int(value) if kind == "number" or value == "-1" else parse_bytes(value)
     update_limits(context.store, context.container(), read_record(Resources, document, where="resources"))
     return 0
 
@@ -309,12 +308,13 @@ def spec(context: _Context) -> int:
     import json
     from pathlib import Path
 
-    from minidocker.oci.example import EXAMPLE_SPEC
+    from minidocker.cgroup.layout import read_layout
+    from minidocker.oci.example import adapt_example
 
     path = Path(context.options.text("bundle") or ".", "config.json")
     if path.exists():
         raise UsageError(f"oci: File {path} exists. Remove it first")
-    path.write_text(json.dumps(EXAMPLE_SPEC, indent=4) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(adapt_example(version=read_layout().version), indent=4) + "\n", encoding="utf-8")
     return 0
 
 
@@ -328,10 +328,18 @@ def features(_context: _Context) -> int:
     return 0
 
 
+_LIMITS = {
+    "memory": ("memory", "limit", "bytes"), "memory-reservation": ("memory", "reservation", "bytes"), "memory-swap": ("memory", "swap", "bytes"),
+    "pids-limit": ("pids", "limit", "number"), "blkio-weight": ("blockIO", "weight", "number"), "cpu-share": ("cpu", "shares", "number"),
+    "cpu-quota": ("cpu", "quota", "number"), "cpu-period": ("cpu", "period", "number"), "cpu-rt-period": ("cpu", "realtimePeriod", "number"),
+    "cpu-rt-runtime": ("cpu", "realtimeRuntime", "number"), "cpuset-cpus": ("cpu", "cpus", "text"), "cpuset-mems": ("cpu", "mems", "text"),
+}  # fmt: skip
+"""Flag of `update` → where the specification has it, and how it is written."""
+
 OPERATIONS: dict[str, tuple[Callable[[_Context], int], tuple[Flag, ...], bool]] = {
-    "create": (create, (_BUNDLE, _CONSOLE, _PID_FILE, *_IGNORED), True),
+    "create": (create, (_BUNDLE, _CONSOLE, _PID_FILE, *_RUNNING), True),
     "start": (start, (), False),
-    "run": (run, (_BUNDLE, _CONSOLE, _PID_FILE, Flag("detach", BOOL, "Do not wait", short="d"), Flag("keep", BOOL, "Do not delete"), *_IGNORED), True),
+    "run": (run, (_BUNDLE, _CONSOLE, _PID_FILE, Flag("detach", BOOL, "Do not wait", short="d"), Flag("keep", BOOL, "Do not delete"), *_RUNNING), True),
     "state": (state, (), False),
     "kill": (kill, (Flag("all", BOOL, "To every process", short="a"),), False),
     "delete": (delete, (Flag("force", BOOL, "Kill it first", short="f"),), False),
@@ -340,7 +348,9 @@ OPERATIONS: dict[str, tuple[Callable[[_Context], int], tuple[Flag, ...], bool]] 
         (
             _CONSOLE, _PID_FILE, Flag("process", STRING, "File with the process", short="p"), Flag("detach", BOOL, "Do not wait", short="d"),
             Flag("tty", BOOL, "Make a terminal", short="t"), Flag("env", LIST, "Set a variable", short="e"), Flag("cwd", STRING, "Working directory"),
-            Flag("user", STRING, "uid[:gid]", short="u"), Flag("no-new-privs", BOOL, "Forbid gaining privileges"), *_IGNORED,
+            Flag("user", STRING, "uid[:gid]", short="u"), Flag("no-new-privs", BOOL, "Forbid gaining privileges"),
+            Flag("additional-gids", LIST, "One more group", short="g"), Flag("ignore-paused", BOOL, "Wait until a paused container goes on"),
+            Flag("cgroup", LIST, "Control group below the container's: [CONTROLLERS:]PATH"), *_RUNNING,
         ),
         True,
     ),
@@ -351,8 +361,8 @@ OPERATIONS: dict[str, tuple[Callable[[_Context], int], tuple[Flag, ...], bool]] 
     "update": (
         update,
         (
-            Flag("resources", STRING, "File with the limits", short="r"), Flag("memory", INT, "Bytes"), Flag("pids-limit", INT, "Processes"),
-            Flag("cpu-share", INT, "Share"), Flag("cpu-quota", INT, "Microseconds"), Flag("cpu-period", INT, "Microseconds"),
+            Flag("resources", STRING, "File with the limits", short="r"),
+            *(Flag(name, STRING, f"The limit `{section}.{key}` of the specification") for name, (section, key, _) in _LIMITS.items()),
         ),
         False,
     ),
@@ -432,7 +442,7 @@ def _act(words: list[str]) -> int:
         return 255 if words and "exec" in words else 1
     except OSError as error:
         _report(words, f"{error.strerror}: {error.filename}" if error.filename else str(error))
-        return 1
+        return 255 if "exec" in words else 1
 
 
 def runtime_main() -> int:

@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -26,7 +26,7 @@ from minidocker.errors import MinidockerError
 from minidocker.kernel import process
 from minidocker.kernel.mount import borrow_tree, open_in_root
 from minidocker.kernel.perform import Identity, InitContext, perform_init_step
-from minidocker.kernel.steps import Actor, Exec, Mount, PivotRoot, SetUser, Step, Synchronise, actor_of
+from minidocker.kernel.steps import Actor, Exec, LoadSeccomp, Mount, PivotRoot, SetUser, Step, Synchronise, actor_of
 
 __all__ = ["run_init"]
 
@@ -45,8 +45,8 @@ class _CannotExecute(Exception):
 class _MonitorChannel:
     """Init's end of the handshake; see `minidocker.container.protocol`."""
 
-    def __init__(self, connection: socket.socket, gate: socket.socket | None, steps: Sequence[Step]) -> None:
-        self.connection, self._gate, self._steps = connection, gate, steps
+    def __init__(self, connection: socket.socket, gate: socket.socket | None, steps: Sequence[Step], on_pause: Callable[[], None]) -> None:
+        self.connection, self._gate, self._steps, self._on_pause = connection, gate, steps, on_pause
         self._pauses = sum(isinstance(step, Synchronise) for step in steps)
 
     def announce_namespaces(self) -> None:
@@ -69,11 +69,21 @@ class _MonitorChannel:
         if isinstance(message, Go) and message.wait and self._gate is not None:
             self.connection.close()
             self.connection, _address = self._gate.accept()
+        if self._pauses:
+            self._on_pause()
+            return
+        command = self._steps[-1]
+        assert isinstance(command, Exec)
+        process.mark_close_on_exec(3 + command.preserve_fds)  # now, because a filter may forbid it
+
+
+def _no_hooks() -> None:
+    """Call nothing."""
 
 
 def run_init(
     steps: Sequence[Step], connection: socket.socket, *, session: str, stdio: Sequence[int], pidfds: Mapping[int, int],
-    gate: socket.socket | None = None,
+    gate: socket.socket | None = None, on_pause: Callable[[], None] = _no_hooks, before_exec: Callable[[], None] = _no_hooks,
 ) -> NoReturn:  # fmt: skip
     """Perform init's share of *steps* and become the command.
 
@@ -82,21 +92,25 @@ def run_init(
         *stdio* are descriptors for 0, 1 and 2; empty when `MakeConsole` makes them.
         *pidfds* are open descriptors of the processes whose namespaces are joined, by host pid.
         *gate* is a listening socket where `Go(wait=True)` makes init wait.
+        *on_pause* is called after each `Synchronise` but the last, *before_exec* as the container's user in its own files.
     """
     process.set_title("md:init")
     step: Step | None = None
-    channel = _MonitorChannel(connection, gate, steps)
+    channel = _MonitorChannel(connection, gate, steps, on_pause)
     try:
         os.setsid()
         for number, fd in enumerate(stdio):
             os.dup2(fd, number)
         process.join_session_keyring(f"_ses.{session}")
         context = InitContext(
-            channel=channel, find_identity=_find_identity, execute=_execute, pidfds=pidfds, steps=steps,
+            channel=channel, find_identity=_find_identity, execute=lambda step, context: _execute(step, context, before_exec), pidfds=pidfds,
+            steps=steps,
             borrowed={step: borrow_tree(pidfds[step.source_pid], step.source) for step in steps if isinstance(step, Mount) and step.source_pid},
             staging_root=next((step.root for step in steps if isinstance(step, PivotRoot)), ""),
         )  # fmt: skip
-        for step in steps:
+        for step, following in zip(steps, (*steps[1:], None), strict=True):
+            if isinstance(step, LoadSeccomp) and isinstance(following, Exec):
+                context.program = _prepare(following, context)  # while every call is allowed
             if actor_of(step) is Actor.INIT:
                 perform_init_step(step, context)
         raise AssertionError("the last step of a plan is Exec")
@@ -137,8 +151,24 @@ def _read_database(root_fd: int, path: str) -> bytes:
         os.close(fd)
 
 
-def _execute(step: Exec, context: InitContext) -> NoReturn:
+def _execute(step: Exec, context: InitContext, before_exec: Callable[[], None]) -> NoReturn:
     """Become the command."""
+    path = context.program or _prepare(step, context)
+    env = _environment(step, context)
+    before_exec()
+    if step.init:
+        _stay_as_init(path, step.argv, env)
+    _execve(path, step.argv, env, detached=step.detached)
+
+
+def _environment(step: Exec, context: InitContext) -> dict[str, str]:
+    env = dict(word.partition("=")[::2] for word in step.env)
+    env.setdefault("HOME", context.identity.home)
+    return env
+
+
+def _prepare(step: Exec, context: InitContext) -> str:
+    """Stand where the command is to begin and return its path."""
     try:
         os.chdir(step.cwd or "/")
     except OSError as error:
@@ -146,14 +176,9 @@ def _execute(step: Exec, context: InitContext) -> NoReturn:
         raise _CannotExecute(text, 126 if error.errno == errno.EACCES else CANNOT_START) from error
     if not os.getcwd().startswith("/"):  # a directory that is not below our root: CVE-2024-21626
         raise OSError(f"working directory `{step.cwd}` is outside of the container")
-    env = dict(word.partition("=")[::2] for word in step.env)
-    env.setdefault("HOME", context.identity.home)
-    path = _find_program(step.argv[0], env.get("PATH") or DEFAULT_PATH)
+    path = _find_program(step.argv[0], _environment(step, context).get("PATH") or DEFAULT_PATH)
     _refuse_magic_links(path)
-    process.mark_close_on_exec(3)
-    if step.init:
-        _stay_as_init(path, step.argv, env)
-    _execve(path, step.argv, env, detached=step.detached)
+    return path
 
 
 def _execve(path: str, argv: Sequence[str], env: dict[str, str], *, detached: bool = False) -> NoReturn:
@@ -213,14 +238,29 @@ def _read_head(root: int, path: str, command: str) -> bytes:
     try:
         fd = open_in_root(root, path, flags=os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
-        if error.errno == errno.ELOOP and "/proc/" in path:  # openat2 met a magic link
+        if error.errno == errno.ELOOP and os.path.exists(path):  # openat2 met a magic link, by whatever name
             text = f'exec: "{command}": permission denied: `{path}` leads to a file of the host, not of the container'
             raise _CannotExecute(text, 126) from error
-        return b""  # execve says it better
+        if error.errno not in (errno.EPERM, errno.ENOSYS):
+            return b""  # execve says it better
+        fd = _open_under_filter(path, command)
+        if fd < 0:
+            return b""
     try:
         return os.read(fd, HEAD_BYTES) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
     finally:
         os.close(fd)
+
+
+def _open_under_filter(path: str, command: str) -> int:
+    """Open *path* where a filter from before openat2(2) is in force already; refuse our own program. -1: execve says it better."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return -1
+    if os.path.samestat(os.fstat(fd), os.stat("/proc/self/exe")):
+        raise _CannotExecute(f'exec: "{command}": permission denied: `{path}` leads to a file of the host, not of the container', 126)
+    return fd
 
 
 def _explain(command: str, path: str, error: OSError, *, in_path: bool = False) -> tuple[str, int]:

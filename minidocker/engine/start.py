@@ -169,7 +169,8 @@ def _find_devices(record: ContainerRecord) -> tuple[DeviceNode, ...]:
 
 def _read_throttled(record: ContainerRecord) -> dict[str, str]:
     """Return the numbers of the block devices whose use is limited, by path."""
-    paths = {device.path for _, field, *_ in THROTTLES for device in getattr(record.host_config, field)}
+    fields = ("blkio_weight_device", *(field for _, field, *_ in THROTTLES))
+    paths = {device.path for field in fields for device in getattr(record.host_config, field)}
     numbers = {}
     for path in sorted(paths):
         try:

@@ -43,6 +43,8 @@ def attach_on_host(step: Mount, tree_fd: int = -1) -> None:
     if step.target == "/":
         mount.separate_mounts(step.flags & ~Ms.REC)
     else:
+        if step.source == step.target:
+            mount.separate_from_parent(step.target)
         mount.mount(step.source or None, step.target, fstype=step.fstype, flags=step.flags, data=step.data)
 
 
@@ -69,6 +71,8 @@ def attach(step: Mount, root_fd: int, tree_fd: int = -1) -> None:
             _copy_up(step, root_fd)
         else:
             _attach(step, source, root_fd, tree_fd)
+        if step.recursive:
+            on_fd(root_fd, step.target, lambda fd: mount.restrict_tree(fd, step.recursive))
 
 
 def _find_mode(step: Mount, root_fd: int) -> int:

@@ -49,7 +49,7 @@ def drop_bounding_set(keep: Collection[str]) -> None:
 
 def set_capabilities(keep: Collection[str], *, ambient: Collection[str] = ()) -> None:
     """Set the permitted and effective sets to *keep*, and the inheritable set to *ambient*: nothing, as a rule (CVE-2022-24769)."""
-    bits, inherited = (sum(1 << CAPABILITIES.index(name) for name in names) for names in (keep, ambient))
+    bits, inherited = (sum(1 << CAPABILITIES.index(name) for name in set(names)) for names in (keep, ambient))
     words = ((bits & 0xFFFFFFFF, inherited & 0xFFFFFFFF), (bits >> 32, inherited >> 32))
     data = (_Data * 2)(*(_Data(effective=word, permitted=word, inheritable=below) for word, below in words))
     header = _Header(version=_VERSION_3, pid=0)

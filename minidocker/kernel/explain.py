@@ -94,7 +94,7 @@ def describe_step(step: Step) -> Explanation:
         case MakeSymlink():
             return Explanation(what=f"symlink {step.path} -> {step.target}", chapter=NAMESPACES)
         case PivotRoot():
-            return Explanation(what=f"pivot_root({step.root}){', read-only' if step.readonly else ''}", chapter=NAMESPACES)
+            return Explanation(what=f"{'move' if step.move else 'pivot'}_root({step.root}){', read-only' if step.readonly else ''}", chapter=NAMESPACES)
         case MakeConsole():
             return Explanation(what="open /dev/pts/ptmx, TIOCGPTPEER, TIOCSCTTY", chapter=NAMESPACES)
         case WriteSysctl():

@@ -13,16 +13,18 @@ import os
 import socket
 import stat
 from contextlib import suppress
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
+from minidocker.codec.mountinfo import parse_mountinfo
 from minidocker.kernel.flags import Clone, Mnt, Ms, Resolve
 from minidocker.kernel.libc import LIBC, check, raw_syscall
 from minidocker.kernel.namespaces import open_namespace, setns
 from minidocker.kernel.process import exit_child
 
 __all__ = [
-    "bind_readonly", "borrow_tree", "fd_path", "make_directories", "make_file", "mask_path", "mount", "mount_on_fd", "move_tree", "open_in_root",
-    "open_tree", "pivot_root", "require_filesystem", "separate_mounts", "umount2",
+    "bind_readonly", "borrow_tree", "fd_path", "make_directories", "make_file", "mask_path", "mount", "mount_on_fd", "move_root",
+    "move_tree", "open_in_root", "open_tree", "pivot_root", "require_filesystem", "restrict_tree", "separate_from_parent",
+    "separate_mounts", "umount2",
 ]  # fmt: skip
 
 _AT_FDCWD = -100
@@ -65,6 +67,34 @@ def separate_mounts(propagation: Ms) -> None:
     """
     _leave_chroot()
     mount(None, "/", flags=propagation | Ms.REC)
+
+
+def separate_from_parent(path: str) -> None:
+    """Make the mount that *path* lies on private: pivot_root(2) refuses a root whose parent is shared."""
+    infos = os.open("/proc/self/fdinfo", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        below = path
+        while below != "/" and _mount_id(below, infos) == _mount_id(os.path.dirname(below), infos):
+            below = os.path.dirname(below)
+        mount(None, below, flags=Ms.PRIVATE)
+    finally:
+        os.close(infos)
+
+
+def _mount_id(path: str, infos: int) -> str:
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        return _identify(fd, infos)[0]
+    finally:
+        os.close(fd)
+
+
+def restrict_tree(fd: int, flags: Ms) -> None:
+    """Set *flags* on the mount that *fd* is on and on all below; see mount_setattr(2), Linux 5.12."""
+    names = ((Ms.RDONLY, 1), (Ms.NOSUID, 2), (Ms.NODEV, 4), (Ms.NOEXEC, 8))  # MOUNT_ATTR_* of <linux/mount.h>
+    attr = _MountAttr(attr_set=sum(bit for flag, bit in names if flags & flag))
+    empty = ctypes.c_char_p(b"")
+    raw_syscall("mount_setattr", fd, empty, _AT_EMPTY_PATH | _AT_RECURSIVE, ctypes.byref(attr), ctypes.sizeof(attr))
 
 
 def _leave_chroot() -> None:
@@ -272,7 +302,29 @@ def pivot_root(new_root: str, *, readonly: bool) -> None:
     os.chdir(new_root)
     _pivot_to_cwd()
     if readonly:
-        mount(None, "/", flags=Ms.REMOUNT | Ms.BIND | Ms.RDONLY | _locked_flags("/"))
+        _make_root_readonly()
+
+
+def move_root(new_root: str, *, readonly: bool) -> None:
+    """Move *new_root* over the root and chroot(2) there: weaker than `pivot_root`, because the old root lies below, but without it.
+
+    The kernel refuses pivot_root(2) on the root that a machine booted with, a ramdisk; see "switch_root" of util-linux. The host's
+    procfs and sysfs go first: while one without masks is visible, a user namespace inside could mount another like it.
+    """
+    os.chdir(new_root)
+    for info in parse_mountinfo(Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")):
+        if info.fstype in ("proc", "sysfs") and not info.mount_point.startswith(f"{new_root}/"):
+            with suppress(OSError):  # below another one that went with it
+                umount2(info.mount_point, flags=Mnt.DETACH)
+    mount(new_root, "/", flags=Ms.MOVE)
+    os.chroot(".")
+    os.chdir("/")
+    if readonly:
+        _make_root_readonly()
+
+
+def _make_root_readonly() -> None:
+    mount(None, "/", flags=Ms.REMOUNT | Ms.BIND | Ms.RDONLY | _locked_flags("/"))
 
 
 def _pivot_to_cwd() -> None:

@@ -86,6 +86,8 @@ class InitContext:
     """Host path of the tree that becomes the root."""
     root_fd: int = -1
     """The container's root: the prepared tree before `PivotRoot`, `/` after it."""
+    program: str = ""
+    """Path of the command, once it has been looked for."""
     identity: Identity = field(default_factory=lambda: Identity(uid=0, gid=0, groups=(), home="/root"))
 
     def root(self) -> int:
@@ -159,7 +161,10 @@ def perform_init_step(step: Step, context: InitContext) -> None:
         case MakeSymlink():
             _make_symlink(step, context.root())
         case PivotRoot():
-            mount.pivot_root(mount.fd_path(context.root()) if context.held else step.root, readonly=step.readonly)
+            enter = mount.move_root if step.move else mount.pivot_root
+            enter(mount.fd_path(context.root()) if context.held else step.root, readonly=step.readonly)
+            if step.propagation:
+                mount.mount(None, "/", flags=step.propagation)
             context.change_root()
         case MakeConsole():
             _make_console(step, context)
@@ -258,9 +263,11 @@ def _open_parent(root_fd: int, path: str) -> tuple[int, str]:
 def _make_device(step: MakeDevice, root_fd: int) -> None:
     parent, name = _open_parent(root_fd, step.path)
     try:
-        kind = stat.S_IFBLK if step.type == "b" else stat.S_IFCHR
+        kind = {"b": stat.S_IFBLK, "p": stat.S_IFIFO}.get(step.type, stat.S_IFCHR)
         os.mknod(name, kind | step.mode, os.makedev(step.major, step.minor), dir_fd=parent)
         os.chmod(f"{mount.fd_path(parent)}/{name}", step.mode)  # mknod's mode went through the umask
+        if step.uid or step.gid:
+            os.chown(name, step.uid, step.gid, dir_fd=parent, follow_symlinks=False)
     finally:
         os.close(parent)
 
@@ -312,7 +319,7 @@ def _set_user(step: SetUser, context: InitContext) -> None:
     identity = context.identity = context.find_identity(step, context.root())
     for fd in range(3):
         with suppress(OSError):  # a read-only or foreign file as stdio keeps its owner
-            if not os.path.samestat(os.fstat(fd), os.stat("/dev/null")):
+            if os.fstat(fd).st_rdev != _NULL_DEVICE:  # it is everybody's, whichever node it was opened by
                 os.fchown(fd, identity.uid, -1)
     process.set_keep_capabilities(True)
     process.become(identity.uid, identity.gid, identity.groups)
@@ -391,7 +398,8 @@ def _make_cgroup(step: MakeCgroup) -> None:
                 _write_file(f"{parent}/cgroup.subtree_control", f"+{controller}")
         with suppress(FileExistsError):
             os.mkdir(directory)
-            for file in step.inherit:
+        for file in step.inherit:
+            if not Path(directory, file).read_text(encoding="ascii").strip():  # new, or made by somebody who left it empty
                 _write_file(f"{directory}/{file}", Path(parent, file).read_text(encoding="ascii").strip())
         parent = directory
 

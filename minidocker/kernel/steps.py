@@ -272,6 +272,8 @@ class Mount:
     """Whether *target* is a path of the host: propagation of `/`, and the root file system itself."""
     create: str = ""
     """`dir` or `file`: make a missing mount point of that kind; `source`: of the kind that the source is of."""
+    recursive: Ms = Ms(0)
+    """Flags that hold for all mounts below as well; see mount_setattr(2)."""
     copy_up: bool = False
     """Whether what was at *target* is copied into the new file system."""
     optional: bool = False
@@ -306,10 +308,12 @@ class MakeDevice:
     TAGGED: ClassVar[bool] = True
     path: str
     type: str
-    """`c` or `b`."""
+    """`c`, `b`, or `p` for a pipe."""
     major: int
     minor: int
     mode: int = 0o666
+    uid: int = 0
+    gid: int = 0
     why: str = ""
 
 
@@ -345,6 +349,10 @@ class PivotRoot:
     """Host path of the prepared tree."""
     readonly: bool = False
     """Whether the root is remounted read-only at the end."""
+    propagation: Ms = Ms(0)
+    """How mounts travel from and to the new root; 0 is as they were."""
+    move: bool = False
+    """Whether the tree is moved over the root instead, where pivot_root(2) cannot be: on the first root of a machine, a ramdisk."""
     why: str = ""
 
 
@@ -479,6 +487,8 @@ class Exec:
     """`--init`: stay as PID 1 that forwards signals and reaps, and run the command as its child."""
     detached: bool = False
     """Whether the command may outlive the process that made it; otherwise the kernel kills it when its monitor is killed."""
+    preserve_fds: int = 0
+    """How many of the caller's descriptors from 3 upwards the command keeps."""
     why: str = ""
 
 

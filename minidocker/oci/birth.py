@@ -50,12 +50,22 @@ class StartFailed(MinidockerError):
         self.exit_code = exit_code
 
 
+def _nothing() -> None:
+    """Call no hooks."""
+
+
 class Birth:
     """One init on its way; a context in which its failure takes it away."""
 
-    def __init__(self, steps: Sequence[Step], *, name: str, stdio: Sequence[int], gate: socket.socket | None = None) -> None:
-        """Plan to perform *steps*; *stdio* is empty where the plan makes a terminal; *gate* where init waits at the end."""
-        self._steps, self._name, self._stdio, self._gate = steps, name, stdio, gate
+    def __init__(
+        self, steps: Sequence[Step], *, name: str, stdio: Sequence[int], gate: socket.socket | None = None,
+        inside: tuple[Callable[[], None], Callable[[], None]] = (_nothing, _nothing),
+    ) -> None:  # fmt: skip
+        """Plan to perform *steps*; *stdio* is empty where the plan makes a terminal; *gate* where init waits at the end.
+
+        *inside* is called in init: before it changes its root, and before it becomes the command.
+        """
+        self._steps, self._name, self._stdio, self._gate, self._inside = steps, name, stdio, gate, inside
         self._namespaces_made = self._ready = False
         self.console = -1
         """The master side of the terminal."""
@@ -96,7 +106,10 @@ class Birth:
         self.pid = os.fork()
         if self.pid == 0:
             self._connection.close()
-            run_init(self._steps, theirs, session=self._name, stdio=self._stdio, pidfds=pidfds, gate=self._gate)
+            run_init(
+                self._steps, theirs, session=self._name, stdio=self._stdio, pidfds=pidfds, gate=self._gate,
+                on_pause=self._inside[0], before_exec=self._inside[1],
+            )  # fmt: skip
         theirs.close()
         for flag, fd in self._own.items():
             setns(fd, flag)

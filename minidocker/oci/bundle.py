@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minidocker.errors import InvalidParameter, NotFound, NotSupported
-from minidocker.spec.record import Json, read_record
+from minidocker.spec.record import Json, json_key, read_record
 
 __all__ = [
     "OCI_VERSION", "Capabilities", "ConsoleSize", "Device", "Hook", "Hooks", "IdMapping", "Linux", "Mount", "Namespace", "Process",
@@ -188,6 +188,8 @@ class Cpu:
     shares: int = 0
     quota: int = 0
     period: int = 0
+    realtime_period: int = 0
+    realtime_runtime: int = 0
     cpus: str = ""
     mems: str = ""
 
@@ -200,10 +202,25 @@ class Pids:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceShare:
+    """The share or the limit of one block device."""
+
+    major: int
+    minor: int
+    weight: int = 0
+    rate: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BlockIo:
-    """The share of block devices."""
+    """The share of block devices, and their limits."""
 
     weight: int = 0
+    weight_device: tuple[DeviceShare, ...] = ()
+    throttle_read_bps_device: tuple[DeviceShare, ...] = ()
+    throttle_write_bps_device: tuple[DeviceShare, ...] = ()
+    throttle_read_iops_device: tuple[DeviceShare, ...] = field(default=(), metadata=json_key("throttleReadIOPSDevice"))
+    throttle_write_iops_device: tuple[DeviceShare, ...] = field(default=(), metadata=json_key("throttleWriteIOPSDevice"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from minidocker.oci.bundle import OCI_VERSION
 from minidocker.oci.plan import MOUNT_OPTIONS, NAMESPACES
 from minidocker.spec.record import Json
 
-__all__ = ["EXAMPLE_SPEC", "render_features"]
+__all__ = ["EXAMPLE_SPEC", "adapt_example", "render_features"]
 
 _CAPABILITIES: Final[list[Json]] = [name for name in CAPABILITIES if name in DEFAULT_CAPABILITIES]
 
@@ -57,6 +57,16 @@ EXAMPLE_SPEC: Final[dict[str, Json]] = {
     },
 }
 """What `oci spec` writes."""
+
+
+def adapt_example(*, version: int) -> dict[str, Json]:
+    """Return the example for a machine: with control groups of version 1 callers expect to see the host's names, as under runc."""
+    if version != 1:
+        return EXAMPLE_SPEC
+    linux = EXAMPLE_SPEC["linux"]
+    assert isinstance(linux, dict)
+    assert isinstance(linux["namespaces"], list)
+    return {**EXAMPLE_SPEC, "linux": {**linux, "namespaces": [n for n in linux["namespaces"] if n != {"type": "cgroup"}]}}
 
 
 def render_features() -> dict[str, Json]:

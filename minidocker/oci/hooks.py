@@ -7,6 +7,7 @@ path. A hook gets the state of the container on its standard input; if it fails,
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Iterable, Mapping
 
@@ -17,8 +18,8 @@ from minidocker.spec.record import Json
 __all__ = ["run_hooks"]
 
 
-def run_hooks(name: str, hooks: Iterable[Hook], state: Mapping[str, Json]) -> None:
-    """Call *hooks* one after another.
+def run_hooks(name: str, hooks: Iterable[Hook], state: Mapping[str, Json], *, cwd: str | None = None) -> None:
+    """Call *hooks* one after another, in the working directory *cwd*.
 
     Raises:
         InvalidParameter: a path that is not absolute.
@@ -30,7 +31,7 @@ def run_hooks(name: str, hooks: Iterable[Hook], state: Mapping[str, Json]) -> No
         environment = dict(word.partition("=")[::2] for word in hook.env)
         try:
             result = subprocess.run(
-                list(hook.args) or [hook.path], executable=hook.path, input=json.dumps(state).encode(), env=environment,
+                list(hook.args) or [hook.path], executable=hook.path, input=json.dumps(state).encode(), env=environment, cwd=cwd,
                 capture_output=True, timeout=hook.timeout, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
@@ -39,4 +40,5 @@ def run_hooks(name: str, hooks: Iterable[Hook], state: Mapping[str, Json]) -> No
             raise HostError(f"run {name} hook `{hook.path}`: {error.strerror}") from error
         if result.returncode:
             said = result.stderr.decode(errors="replace").strip() or result.stdout.decode(errors="replace").strip()
-            raise HostError(f"error running {name} hook `{hook.path}`: exit status {result.returncode}{f': {said}' if said else ''}")
+            how = f"exit status {result.returncode}" if result.returncode > 0 else f"signal: {signal.strsignal(-result.returncode) or ''}".lower()
+            raise HostError(f"error running hook: {name} hook `{hook.path}`: {how}{f': {said}' if said else ''}")

@@ -7,8 +7,12 @@ files are still there, so a `Synchronise` stands before `PivotRoot`; and `create
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from types import MappingProxyType
 from typing import Final
 
 from minidocker.cgroup.layout import CgroupLayout
@@ -20,13 +24,13 @@ from minidocker.errors import InvalidParameter
 from minidocker.kernel import flags
 from minidocker.kernel.flags import CAPABILITIES, Clone, Ms
 from minidocker.kernel.steps import (
-    Actor, BindDevice, EnterUserNamespace, Exec, ForkAgain, ForkInit, Join, MakeConsole, MakeDevice, MakeSymlink, MaskPath, Mount, PivotRoot, ReadonlyPath, SetClockOffset, SetHostname,
+    Actor, BindDevice, EnterUserNamespace, Exec, ForkAgain, ForkInit, Join, JoinCgroup, MakeConsole, MakeDevice, MakeSymlink, MaskPath, Mount, PivotRoot, ReadonlyPath, SetClockOffset, SetHostname,
     SetLoopbackUp, SetOomScore, SetRlimit, Step, Synchronise, Unshare, WriteCgroup, WriteSysctl,
 )  # fmt: skip
 from minidocker.oci import bundle
-from minidocker.spec.container import HostConfig
+from minidocker.spec.container import HostConfig, ThrottleDevice, WeightDevice
 
-__all__ = ["MOUNT_OPTIONS", "NAMESPACES", "Ground", "compute_cgroup_name", "compute_limits", "plan_bundle", "plan_process"]
+__all__ = ["MOUNT_OPTIONS", "NAMESPACES", "Ground", "compute_cgroup_name", "compute_groups", "compute_limits", "plan_bundle", "plan_process"]
 
 NAMESPACES: Final = {
     "mount": Clone.NEWNS, "uts": Clone.NEWUTS, "ipc": Clone.NEWIPC, "network": Clone.NEWNET, "pid": Clone.NEWPID,
@@ -50,7 +54,10 @@ _DEVICE_LINKS: Final = {
     "/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0", "/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2",
     "/dev/ptmx": "pts/ptmx",
 }  # fmt: skip
-_PROPAGATION: Final = {"": Ms.SLAVE, "private": Ms.PRIVATE, "rprivate": Ms.PRIVATE, "slave": Ms.SLAVE, "rslave": Ms.SLAVE, "shared": Ms.SHARED, "rshared": Ms.SHARED}
+_PROPAGATION: Final = {
+    "": Ms.SLAVE, "private": Ms.PRIVATE, "rprivate": Ms.PRIVATE, "slave": Ms.SLAVE, "rslave": Ms.SLAVE, "shared": Ms.SHARED, "rshared": Ms.SHARED,
+    "unbindable": Ms.UNBINDABLE, "runbindable": Ms.UNBINDABLE,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +67,14 @@ class Ground:
     container_id: str
     root: str
     """Host path of the root file system."""
+    bundle: str = ""
+    """Host path of the bundle, where relative sources of mounts begin."""
     is_root: bool = True
     """Whether the caller is root, who may mount before a user namespace gives the right to."""
     layout: CgroupLayout
     seccomp_program: bytes = b""
+    preserve_fds: int = 0
+    pivot: bool = True
 
 
 def compute_cgroup_name(path: str, container_id: str) -> str:
@@ -80,12 +91,20 @@ def compute_cgroup_name(path: str, container_id: str) -> str:
 
 def compute_limits(resources: bundle.Resources) -> HostConfig:
     """Return the limits in Docker's words, which the table of control group files is written in."""
-    memory, cpu = resources.memory, resources.cpu
+    memory, cpu, io = resources.memory, resources.cpu, resources.block_io
+
+    def rates(devices: tuple[bundle.DeviceShare, ...]) -> tuple[ThrottleDevice, ...]:
+        return tuple(ThrottleDevice(path=f"{d.major}:{d.minor}", rate=d.rate) for d in devices)
+
     return HostConfig(
-        memory=max(memory.limit, 0), memory_reservation=memory.reservation, memory_swap=memory.swap or (-1 if memory.limit > 0 else 0),
+        memory=memory.limit, memory_reservation=memory.reservation, memory_swap=memory.swap or (-1 if memory.limit else 0),
         memory_swappiness=memory.swappiness, oom_kill_disable=memory.disable_oom_killer, cpu_shares=cpu.shares,
-        cpu_quota=max(cpu.quota, 0), cpu_period=cpu.period, cpuset_cpus=cpu.cpus, cpuset_mems=cpu.mems,
-        pids_limit=resources.pids.limit, blkio_weight=resources.block_io.weight,
+        cpu_quota=cpu.quota, cpu_period=cpu.period, cpuset_cpus=cpu.cpus, cpuset_mems=cpu.mems,
+        cpu_realtime_period=cpu.realtime_period, cpu_realtime_runtime=cpu.realtime_runtime,
+        pids_limit=resources.pids.limit, blkio_weight=io.weight,
+        blkio_weight_device=tuple(WeightDevice(path=f"{d.major}:{d.minor}", weight=d.weight) for d in io.weight_device),
+        blkio_device_read_bps=rates(io.throttle_read_bps_device), blkio_device_write_bps=rates(io.throttle_write_bps_device),
+        blkio_device_read_iops=rates(io.throttle_read_iops_device), blkio_device_write_iops=rates(io.throttle_write_iops_device),
     )  # fmt: skip
 
 
@@ -122,20 +141,24 @@ def plan_bundle(spec: bundle.Spec, process: bundle.Process, ground: Ground) -> t
         *(_plan_foreign_birth(spec, process, ground, name) if _has_users(spec.linux) else _plan_birth(spec.linux, plan_join(ground.layout, name))),
         *_plan_names(spec),
         *(() if _has_users(spec.linux) and ground.is_root else _plan_root(spec, ground)),
-        *(step for mount in spec.mounts for step in _plan_mount(mount, ground.layout, shown)),
+        *(step for mount in spec.mounts for step in _plan_mount(mount, ground, shown)),
         *_plan_devices(spec.linux),
         Synchronise(why="hooks of the bundle run now: the mounts are there, and so are still the host's files"),
-        PivotRoot(root=ground.root, readonly=spec.root.readonly, why="the bundle's file system becomes the root"),
+        PivotRoot(
+            root=ground.root, readonly=spec.root.readonly, move=not ground.pivot, why="the bundle's file system becomes the root",
+            propagation=_PROPAGATION[spec.linux.rootfs_propagation] | Ms.REC if spec.linux.rootfs_propagation else Ms(0),
+        ),
         *_plan_after_pivot(spec, process),
+        *_plan_readonly_devices(spec.mounts),
         Synchronise(why="created; what follows is up to `start`"),
         *(_plan_limits(process, Actor.MONITOR) if _has_users(spec.linux) else ()),
-        *_plan_command(process, ground.seccomp_program),
+        *_plan_command(process, ground),
     )  # fmt: skip
 
 
 def _plan_unified(resources: bundle.Resources, layout: CgroupLayout, name: str) -> Iterator[Step]:
     if resources.unified and layout.version != 2:
-        raise InvalidParameter("set `linux.resources.unified`: this machine has no unified control groups")
+        raise InvalidParameter("invalid configuration: set `linux.resources.unified`: this machine has no unified control groups")
     for file, value in resources.unified.items():
         if "/" in file:
             raise InvalidParameter(f"set `linux.resources.unified`: `{file}` is no file name")
@@ -235,12 +258,14 @@ def _plan_root(spec: bundle.Spec, ground: Ground) -> Iterator[Step]:
     propagation = _PROPAGATION.get(spec.linux.rootfs_propagation)
     if propagation is None:
         raise InvalidParameter(f"rootfsPropagation={spec.linux.rootfs_propagation} is not supported")
+    if propagation == Ms.UNBINDABLE:
+        propagation = Ms.PRIVATE  # the bind below could not be made; the root becomes unbindable at the end
     yield Mount(source="", target="/", flags=propagation | Ms.REC, host_target=True, why="how mounts travel between host and container")
     yield Mount(source=ground.root, target=ground.root, flags=Ms.BIND | Ms.REC, host_target=True, why="pivot_root(2) wants a mount")
 
 
-def _plan_mount(mount: bundle.Mount, layout: CgroupLayout, group: str) -> Iterator[Step]:
-    mount_flags, data, copy_up = Ms(0), [], False
+def _plan_mount(mount: bundle.Mount, ground: Ground, group: str) -> Iterator[Step]:
+    mount_flags, data, copy_up, recursive = Ms(0), [], False, Ms(0)
     for option in mount.options:
         if option in MOUNT_OPTIONS:
             sets, flag = MOUNT_OPTIONS[option]
@@ -248,19 +273,27 @@ def _plan_mount(mount: bundle.Mount, layout: CgroupLayout, group: str) -> Iterat
         elif option == "tmpcopyup":
             copy_up = True
         elif option in ("rro", "rnosuid", "rnodev", "rnoexec"):
-            mount_flags |= MOUNT_OPTIONS[option[1:]][1]
+            recursive |= MOUNT_OPTIONS[option[1:]][1]
         else:
             data.append(option)
     if mount.type == "cgroup":
-        yield from plan_view(layout, writable=not mount_flags & Ms.RDONLY, name=group)
+        yield from plan_view(ground.layout, writable=not mount_flags & Ms.RDONLY, name=group)
         return
     is_bind = bool(mount_flags & Ms.BIND) or mount.type == "bind"
-    mode = ",".join(data) if not is_bind else ""
+    source = posixpath.join(ground.bundle, mount.source) if is_bind else mount.source or mount.type
+    later = mount_flags & Ms.RDONLY if mount.destination == "/dev" and not is_bind else Ms(0)  # devices are made in it first
     yield Mount(
-        source=mount.source or mount.type, target=mount.destination, fstype="" if is_bind else mount.type,
-        flags=mount_flags | (Ms.BIND if is_bind else Ms(0)), data=mode, create="source" if is_bind else "dir", copy_up=copy_up,
-        why="as the bundle says",
+        source=source, target=mount.destination, fstype="" if is_bind else mount.type, recursive=recursive,
+        flags=mount_flags & ~later | (Ms.BIND if is_bind else Ms(0)), data="" if is_bind else ",".join(data),
+        create="source" if is_bind else "dir", copy_up=copy_up, why="as the bundle says",
     )  # fmt: skip
+
+
+def _plan_readonly_devices(mounts: tuple[bundle.Mount, ...]) -> Iterator[Step]:
+    for mount in mounts:
+        if mount.destination == "/dev" and "ro" in mount.options and mount.type != "bind":
+            kept = reduce(or_, (MOUNT_OPTIONS[o][1] for o in mount.options if MOUNT_OPTIONS.get(o, (False,))[0]), Ms(0))
+            yield Mount(source="", target="/dev", flags=Ms.REMOUNT | Ms.BIND | kept, why="the devices are made")
 
 
 def _plan_devices(linux: bundle.Linux) -> Iterator[Step]:
@@ -269,7 +302,8 @@ def _plan_devices(linux: bundle.Linux) -> Iterator[Step]:
         *(MakeDevice(path=d.path, type=d.kind, major=d.major, minor=d.minor, why="every container has it") for d in DEFAULT_DEVICES if d.path not in named),
         *(
             MakeDevice(
-                path=d.path, type="c" if d.type == "u" else d.type, major=d.major, minor=d.minor, mode=d.file_mode & 0o7777, why="as the bundle says"
+                path=d.path, type="c" if d.type == "u" else d.type, major=d.major, minor=d.minor, mode=d.file_mode & 0o7777, uid=d.uid, gid=d.gid,
+                why="as the bundle says",
             )
             for d in linux.devices
         ),
@@ -312,21 +346,46 @@ def _plan_limits(process: bundle.Process, actor: Actor) -> Iterator[Step]:
         yield SetRlimit(resource=flags.Rlimit[word], soft=soft, hard=hard, actor=actor, why="as the bundle says")
 
 
-def _plan_command(process: bundle.Process, program: bytes) -> Iterator[Step]:
+def _plan_command(process: bundle.Process, ground: Ground) -> Iterator[Step]:
     sets = process.capabilities or bundle.Capabilities()
     known = frozenset(CAPABILITIES)
     bounding, permitted, ambient = (
-        tuple(name for name in names if name in known) for names in (sets.bounding, sets.permitted, sets.ambient)
+        tuple(name for name in dict.fromkeys(names) if name in known) for names in (sets.bounding, sets.permitted, sets.ambient)
     )
     yield from plan_privileges(
         user=f"{process.user.uid}:{process.user.gid}", groups=tuple(map(str, process.user.additional_gids)), keep=permitted,
-        bounding=bounding, ambient=ambient, no_new_privileges=process.no_new_privileges, program=program, profile="bundle",
+        bounding=bounding, ambient=ambient, no_new_privileges=process.no_new_privileges, program=ground.seccomp_program,
+        profile="bundle",
     )  # fmt: skip
-    yield Exec(argv=process.args, env=process.env, cwd=process.cwd, detached=True, why="the command takes init's place")
+    yield Exec(
+        argv=process.args, env=process.env, cwd=process.cwd, detached=True, preserve_fds=ground.preserve_fds,
+        why="the command takes init's place",
+    )  # fmt: skip
 
 
-def plan_process(spec: bundle.Spec, process: bundle.Process, pid: int, ground: Ground) -> tuple[Step, ...]:
-    """Return the steps of one more process in the container whose first process is *pid*."""
+def compute_groups(layout: CgroupLayout, name: str, chosen: Sequence[str]) -> dict[str, str]:
+    """Return the group to join in each tree, for `exec --cgroup [CONTROLLERS:]PATH`: below the container's group *name*.
+
+    Raises:
+        InvalidParameter: a path that leads out of it, or a controller that is not here.
+    """
+    groups = {tree.mount_point: name for tree in layout.hierarchies}
+    for word in chosen:
+        controllers, colon, path = word.rpartition(":")
+        if ".." in path.split("/"):
+            raise InvalidParameter(f"bad --cgroup argument: {path} is not a sub cgroup path")
+        for controller in controllers.split(",") if colon else [""]:
+            trees = [tree for tree in layout.hierarchies if not controller or controller in tree.controllers]
+            if not trees:
+                raise InvalidParameter(f"bad --cgroup argument: unknown controller {controller}")
+            groups |= {tree.mount_point: f"{name}/{path.strip('/')}".rstrip("/") for tree in trees}
+    return groups
+
+
+def plan_process(
+    spec: bundle.Spec, process: bundle.Process, pid: int, ground: Ground, groups: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Step, ...]:
+    """Return the steps of one more process in the container whose first process is *pid*; *groups* by the tree's mount point."""
     namespaces, has_users = Clone(0), _has_users(spec.linux)
     before: list[Step] = []
     for namespace in spec.linux.namespaces:
@@ -345,7 +404,10 @@ def plan_process(spec: bundle.Spec, process: bundle.Process, pid: int, ground: G
     return (
         Join(pid=pid, namespaces=Clone.NEWPID, actor=Actor.MONITOR, why="the next child is born into the container's pid namespace"),
         ForkInit(why="the process itself"),
-        *plan_join(ground.layout, name),
+        *(
+            JoinCgroup(path=f"{tree.mount_point}/{groups.get(tree.mount_point, name)}", why="it is counted with the others")
+            for tree in ground.layout.hierarchies
+        ),
         *_plan_score(process),
         *before,
         Join(pid=pid, namespaces=namespaces, actor=Actor.INIT, why="the namespaces of the container's first process"),
@@ -353,5 +415,5 @@ def plan_process(spec: bundle.Spec, process: bundle.Process, pid: int, ground: G
         *(() if has_users else _plan_limits(process, Actor.INIT)),
         Synchronise(why="everything that the host can refuse is behind us"),
         *(_plan_limits(process, Actor.MONITOR) if has_users else ()),
-        *_plan_command(process, ground.seccomp_program),
+        *_plan_command(process, ground),
     )

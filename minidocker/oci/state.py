@@ -18,7 +18,7 @@ from pathlib import Path
 
 from minidocker.errors import Conflict, HostError, InvalidParameter, NotFound
 from minidocker.kernel.durable import write_durably
-from minidocker.oci.bundle import OCI_VERSION
+from minidocker.oci.bundle import OCI_VERSION, Spec, read_bundle
 from minidocker.spec.record import Json, read_record, render_record
 
 __all__ = ["GATE", "ContainerState", "StateStore", "Status", "compute_status", "read_start_ticks", "render_state"]
@@ -115,6 +115,10 @@ class StateStore:
     def save(self, state: ContainerState) -> None:
         """Keep *state*."""
         write_durably(self.directory(state.id) / "state.json", json.dumps(render_record(state)).encode())
+
+    def spec(self, container_id: str) -> Spec:
+        """Return the configuration that a container was made from."""
+        return read_bundle(self.directory(container_id))
 
     def require(self, container_id: str) -> ContainerState:
         """Return a container's state.

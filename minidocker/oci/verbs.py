@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import time
@@ -25,10 +26,11 @@ from minidocker.container.logs import format_time
 from minidocker.container.seccomp import compile_profile, parse_profile
 from minidocker.errors import Conflict, HostError, InvalidParameter
 from minidocker.kernel.perform import write_cgroup
+from minidocker.kernel.steps import WriteCgroup
 from minidocker.oci.birth import Birth, pass_gate
 from minidocker.oci.bundle import Process, Resources, Spec, read_bundle
 from minidocker.oci.hooks import run_hooks
-from minidocker.oci.plan import Ground, compute_cgroup_name, compute_limits, plan_bundle, plan_process
+from minidocker.oci.plan import Ground, compute_cgroup_name, compute_groups, compute_limits, plan_bundle, plan_process
 from minidocker.oci.state import GATE, ContainerState, StateStore, Status, read_start_ticks, render_state
 from minidocker.spec.container import HostConfig
 from minidocker.spec.record import Json
@@ -51,9 +53,15 @@ class CreateOptions:
     take_console: Callable[[int], None] | None = None
     """What to do with the master side of the process's terminal; needed exactly where the bundle asks for one."""
     pid_file: str = ""
+    preserve_fds: int = 0
+    """How many descriptors from 3 upwards the process keeps."""
+    pivot: bool = True
+    """Whether the root is changed with pivot_root(2)."""
 
 
-def _ground(spec: Spec, process: Process, directory: Path, container_id: str, layout: CgroupLayout) -> Ground:
+def _ground(
+    spec: Spec, process: Process, directory: Path, container_id: str, layout: CgroupLayout, *, preserve_fds: int = 0, pivot: bool = True
+) -> Ground:
     root = os.path.realpath(directory / spec.root.path)
     if not os.path.isdir(root):
         raise InvalidParameter(f"use root file system `{root}`: it is no directory")
@@ -63,7 +71,10 @@ def _ground(spec: Spec, process: Process, directory: Path, container_id: str, la
         capabilities = frozenset(process.capabilities.bounding if process.capabilities else ())
         profile = parse_profile(json.dumps(spec.linux.seccomp))
         program = compile_profile(profile, capabilities=capabilities, machine=host.machine, kernel=host.kernel)
-    return Ground(container_id=container_id, root=root, layout=layout, seccomp_program=program, is_root=os.geteuid() == 0)
+    return Ground(
+        container_id=container_id, root=root, bundle=str(directory), is_root=os.geteuid() == 0, layout=layout, seccomp_program=program,
+        preserve_fds=preserve_fds, pivot=pivot,
+    )  # fmt: skip
 
 
 def create_container(store: StateStore, container_id: str, options: CreateOptions) -> ContainerState:
@@ -80,23 +91,27 @@ def create_container(store: StateStore, container_id: str, options: CreateOption
     if spec.process.terminal and options.take_console is None:
         raise InvalidParameter("cannot allocate tty if runc will detach without setting console socket", hint="give --console-socket")
     directory = store.reserve(container_id)
+    shutil.copyfile(bundle / "config.json", directory / "config.json")
     layout = read_layout()
     cgroups = tuple(f"{h.mount_point}/{compute_cgroup_name(spec.linux.cgroups_path, container_id)}" for h in layout.hierarchies)
     birth: Birth | None = None
     try:
-        ground = _ground(spec, spec.process, bundle, container_id, layout)
+        _look_into_groups(cgroups, _freezer(layout, cgroups))
+        ground = _ground(
+            spec, spec.process, bundle, container_id, layout, preserve_fds=options.preserve_fds, pivot=options.pivot
+        )
         steps = plan_bundle(spec, spec.process, ground)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as gate:
             gate.bind(str(directory / GATE))
             gate.listen(1)
             os.umask(0o022 if spec.process.user.umask is None else spec.process.user.umask)
-            birth = Birth(steps, name=container_id, stdio=() if spec.process.terminal else (0, 1, 2), gate=gate)
+            stdio = () if spec.process.terminal else (0, 1, 2)
+            birth = Birth(steps, name=container_id, stdio=stdio, gate=gate, inside=_hooks_inside(container_id, bundle, spec, ground.root))
 
             def on_pause(pid: int) -> None:
-                document = {**_early_state(container_id, bundle, spec, pid)}
+                document = _early_state(container_id, bundle, spec, pid, "creating")
                 run_hooks("prestart", spec.hooks.prestart, document)
                 run_hooks("createRuntime", spec.hooks.create_runtime, document)
-                run_hooks("createContainer", spec.hooks.create_container, document)
 
             birth.perform(on_pause)
         state = ContainerState(
@@ -108,19 +123,49 @@ def create_container(store: StateStore, container_id: str, options: CreateOption
             options.take_console(birth.console)
         write_pid_file(options.pid_file, birth.pid)
         birth.leave_at_gate()
-    except BaseException:
+    except BaseException as error:
         if birth is not None:
             birth.abandon()
-        _remove_groups(cgroups)
+        if not isinstance(error, Conflict):  # they are somebody else's
+            _remove_groups(cgroups)
         store.forget(container_id)
         raise
     return state
 
 
-def _early_state(container_id: str, bundle: Path, spec: Spec, pid: int) -> dict[str, Json]:
-    """Return the state that hooks of `create` see: there is a process, and nothing else is certain."""
+def _look_into_groups(cgroups: Sequence[str], freezer: str) -> None:
+    """Refuse control groups that are frozen: whoever enters never gets out. That they are not empty is worth a line."""
+    if _is_frozen(freezer):
+        raise Conflict(f"container's cgroup unexpectedly frozen: `{freezer}`")
+    for directory in cgroups[:1]:
+        with suppress(FileNotFoundError):
+            if Path(directory, "cgroup.procs").read_text(encoding="ascii"):
+                os.write(2, f"container's cgroup is not empty: `{directory}`\n".encode())
+
+
+def _is_frozen(freezer: str) -> bool:
+    with suppress(OSError):  # no such group, or it is gone
+        return bool(freezer) and Path(freezer).read_text(encoding="ascii").strip() in ("FROZEN", "1")
+    return False
+
+
+def _hooks_inside(container_id: str, bundle: Path, spec: Spec, root: str) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return what init calls: `createContainer` in the host's files, `startContainer` in its own, as the container's user."""
+
+    def create_container() -> None:
+        state = _early_state(container_id, bundle, spec, os.getpid(), "creating")
+        run_hooks("createContainer", spec.hooks.create_container, state, cwd=root)
+
+    def start_container() -> None:
+        run_hooks("startContainer", spec.hooks.start_container, _early_state(container_id, bundle, spec, os.getpid(), "created"))
+
+    return create_container, start_container
+
+
+def _early_state(container_id: str, bundle: Path, spec: Spec, pid: int, status: str) -> dict[str, Json]:
+    """Return the state that hooks see before the command runs."""
     state = ContainerState(id=container_id, pid=pid, start_ticks=0, bundle=str(bundle), created="", annotations=spec.annotations)
-    return {**render_state(state, Status.CREATED), "status": "creating"}
+    return {**render_state(state, Status.CREATED), "status": status}
 
 
 def _freezer(layout: CgroupLayout, cgroups: Sequence[str]) -> str:
@@ -149,8 +194,7 @@ def start_container(store: StateStore, container_id: str) -> None:
     if status is not Status.CREATED:
         words = {Status.STOPPED: "cannot start a container that has stopped"}
         raise Conflict(words.get(status, "cannot start an already running container"))
-    spec = read_bundle(Path(state.bundle))
-    run_hooks("startContainer", spec.hooks.start_container, render_state(state, status))
+    spec = store.spec(container_id)
     path = store.directory(container_id) / GATE
     try:
         pass_gate(str(path))
@@ -239,9 +283,10 @@ def delete_container(store: StateStore, container_id: str, *, force: bool) -> No
         _thaw(state)
         _wait_until_gone(state)
     _remove_groups(state.cgroups)
+    spec = store.spec(container_id)
     store.forget(container_id)
     with suppress(HostError, InvalidParameter):  # the specification: log a failure of poststop, and go on
-        run_hooks("poststop", read_bundle(Path(state.bundle)).hooks.poststop, render_state(state, Status.STOPPED))
+        run_hooks("poststop", spec.hooks.poststop, render_state(state, Status.STOPPED))
 
 
 def _wait_until_gone(state: ContainerState) -> None:
@@ -270,8 +315,9 @@ def _remove_groups(cgroups: Sequence[str]) -> None:
 
 
 def exec_process(
-    store: StateStore, container_id: str, process: Process, *, take_console: Callable[[int], None] | None, pid_file: str
-) -> int:
+    store: StateStore, container_id: str, process: Process, *, take_console: Callable[[int], None] | None, pid_file: str,
+    preserve_fds: int = 0, ignore_paused: bool = False, groups: Sequence[str] = (),
+) -> int:  # fmt: skip
     """Run one more process in a container; return its pid, which is a child of ours.
 
     Raises:
@@ -279,14 +325,17 @@ def exec_process(
         StartFailed: the command cannot be executed.
     """
     state = store.require(container_id)
-    if store.status(state) not in (Status.RUNNING, Status.CREATED):
+    fine = (Status.RUNNING, Status.CREATED, *((Status.PAUSED,) if ignore_paused else ()))
+    if store.status(state) not in fine:
         raise Conflict("cannot exec in a stopped container" if store.status(state) is Status.STOPPED else "cannot exec in a paused container")
-    spec = read_bundle(Path(state.bundle))
+    spec = store.spec(container_id)
     base = spec.process or Process()
     process = process if process.capabilities is not None else replace(process, capabilities=base.capabilities)
-    ground = _ground(spec, process, Path(state.bundle), container_id, read_layout())
+    ground = _ground(spec, process, Path(state.bundle), container_id, read_layout(), preserve_fds=preserve_fds)
     os.umask(0o022 if process.user.umask is None else process.user.umask)
-    birth = Birth(plan_process(spec, process, state.pid, ground), name=container_id, stdio=() if process.terminal else (0, 1, 2))
+    layout = read_layout()
+    chosen = compute_groups(layout, compute_cgroup_name(spec.linux.cgroups_path, container_id), groups)
+    birth = Birth(plan_process(spec, process, state.pid, ground, chosen), name=container_id, stdio=() if process.terminal else (0, 1, 2))
     birth.perform(lambda _pid: None)
     if birth.console >= 0 and take_console is not None:
         take_console(birth.console)
@@ -308,16 +357,26 @@ def _forward(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
+def _try_to_write(step: WriteCgroup) -> bool:
+    try:
+        write_cgroup(step)
+    except OSError:
+        return False
+    return True
+
+
 def update_limits(store: StateStore, container_id: str, resources: Resources) -> None:
     """Set the limits in *resources* on a container that exists.
 
     Raises:
         HostError: the kernel refuses one.
     """
-    state = store.require(container_id)
+    store.require(container_id)
     layout = read_layout()
-    name = compute_cgroup_name(read_bundle(Path(state.bundle)).linux.cgroups_path, container_id)
-    for step in plan_update(HostConfig(), compute_limits(resources), layout, name):
+    name = compute_cgroup_name(store.spec(container_id).linux.cgroups_path, container_id)
+    steps = [*plan_update(HostConfig(), compute_limits(resources), layout, name)]
+    again = [step for step in steps if not _try_to_write(step)]  # a period may fit only with its quota, memory only with swap
+    for step in again:
         try:
             write_cgroup(step)
         except OSError as error:

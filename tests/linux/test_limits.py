@@ -125,7 +125,7 @@ def test_frozen_container_does_not_run(server: Server) -> None:
 
 def is_freezer(path: Path) -> bool:
     """Whether this group's files can freeze it."""
-    return (path / "cgroup.freeze").exists() or (path / "freezer.state").exists()
+    return (path / ("cgroup.freeze" if version() == 2 else "freezer.state")).exists()
 
 
 THROTTLE_FILES = ("blkio/blkio.throttle.read_bps_device", "blkio/blkio.throttle.write_iops_device")

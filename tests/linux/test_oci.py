@@ -214,3 +214,149 @@ def test_terminal_is_handed_over_a_socket(bundle: Bundle) -> None:
         bundle.run("start", "c")
         assert os.read(master, 100) == b"7 33\r\n"
         os.close(master)
+
+
+def test_hooks_run_where_the_specification_says(bundle: Bundle) -> None:
+    """createContainer: a program of the host, in the container's namespaces; startContainer: one of the container, as its user, last of all."""
+    inside = {"path": "/bin/sh", "args": ["sh", "-c", "cat > /tmp/inside; id -u >> /tmp/inside; hostname >> /tmp/inside"]}
+    before = {"path": "/bin/sh", "args": ["sh", "-c", f"hostname > {bundle.directory}/before; pwd >> {bundle.directory}/before"], "env": ["PATH=/usr/bin:/bin"]}
+
+    def act(document: dict[str, Any]) -> None:
+        document.update(hooks={"createContainer": [before], "startContainer": [inside]})
+        document["process"]["user"] = {"uid": 7, "gid": 7}
+        document["root"]["readonly"] = False
+
+    (bundle.directory / "rootfs" / "tmp").chmod(0o777)
+    bundle.change(act, "cat", "/tmp/inside")
+    result = bundle.run("run", "c")
+    state, uid, name = result.stdout.partition("}")[0] + "}", *result.stdout.partition("}")[2].split()
+    assert (json.loads(state)["status"], json.loads(state)["pid"], uid, name) == ("created", 1, "7", "minidocker"), result.stderr
+    assert (bundle.directory / "before").read_text().split() == ["minidocker", str(bundle.directory / "rootfs")]
+
+
+def test_start_container_hook_is_bound_by_the_filter(bundle: Bundle) -> None:
+    """What runs in the container must not do what the container may not: the hook is killed, and nothing starts."""
+    seccomp = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL"}]}
+    hook = {"path": "/bin/busybox", "args": ["busybox", "mkdir", "/dev/shm/x"]}
+
+    def act(document: dict[str, Any]) -> None:
+        document.update(hooks={"startContainer": [hook]})
+        document["linux"]["seccomp"] = seccomp
+
+    bundle.change(act, "true")
+    result = bundle.run("run", "c")
+    assert result.returncode == 1
+    assert "bad system call" in result.stderr
+
+
+def test_filter_that_allows_next_to_nothing_still_lets_the_command_start(bundle: Bundle) -> None:
+    """All that init has to do is done before the filter: an old profile knows neither close_range(2) nor openat2(2)."""
+    names = ["open", "openat", "stat", "newfstatat", "fstat", "lstat", "mkdir", "close_range", "openat2", "chdir", "getcwd", "prctl"]
+    seccomp = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": names[-5:], "action": "SCMP_ACT_ERRNO", "errnoRet": 6}]}
+
+    def act(document: dict[str, Any]) -> None:
+        document["linux"]["seccomp"] = seccomp
+
+    bundle.change(act, "echo", "ran")
+    assert bundle.run("run", "c").stdout == "ran\n"
+
+
+@pytest.mark.parametrize("filtered", [False, True], ids=["free", "old-filter"])
+def test_interpreter_of_ours_is_not_run_under_an_old_filter_either(bundle: Bundle, filtered: bool) -> None:
+    """Where openat2(2) is forbidden before the command is looked at, our own program is known by its inode (CVE-2019-5736)."""
+    seccomp = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["openat2"], "action": "SCMP_ACT_ERRNO"}]}
+
+    def act(document: dict[str, Any]) -> None:
+        document["process"]["noNewPrivileges"] = False
+        document["linux"] |= {"seccomp": seccomp} if filtered else {}
+
+    (bundle.directory / "rootfs" / "bin" / "link").symlink_to("/proc/self/exe")
+    bundle.change(act, "/bin/link", "-c", "print('host python')")
+    result = bundle.run("run", "c")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "leads to a file of the host" in result.stderr
+
+
+def test_descriptors_are_kept_only_when_asked_for(bundle: Bundle) -> None:
+    """`--preserve-fds 1` keeps descriptor 3 (socket activation); everything else of the host's is closed."""
+    bundle.change(nothing, "sh", "-c", "readlink /proc/self/fd/3; readlink /proc/self/fd/4; exit 0")
+    (bundle.directory / "rootfs" / "bin" / "readlink").symlink_to("busybox")
+    (bundle.directory / "kept").write_text("")
+    found = []
+    for words in ([], ["--preserve-fds", "1"]):
+        line = 'exec 3<kept 4<kept; exec "$@"'
+        result = subprocess.run(
+            ["sh", "-c", line, "sh", sys.executable, RUNTIME, "--root", "state", "run", *words, "c"], cwd=bundle.directory,
+            capture_output=True, text=True, timeout=LIMIT_S, check=False,
+        )  # fmt: skip
+        found.append(result.stdout.split())
+    assert found == [[], [str(bundle.directory / "kept")]]
+
+
+def test_root_is_moved_where_it_cannot_be_pivoted(bundle: Bundle) -> None:
+    """`--no-pivot`: on a machine that runs from a ramdisk. The container sees its own files, and the bare root cannot be had by unshare."""
+    bundle.change(nothing, "sh", "-c", "ls /bin/busybox && ls / | grep -c rootfs")
+    assert bundle.run("run", "--no-pivot", "c").stdout == "/bin/busybox\n0\n"
+
+
+def test_changes_of_the_bundle_after_create_have_no_effect(bundle: Bundle) -> None:
+    """The specification demands it: what was checked at `create` is what runs."""
+    bundle.change(nothing, "sh", "-c", "echo first")
+    bundle.create("c")
+    (bundle.directory / "config.json").write_text("{}")
+    assert bundle.run("start", "c").returncode == 0
+    assert bundle.run("delete", "--force", "c").returncode == 0
+
+
+@pytest.mark.requires("limits")
+def test_frozen_control_group_is_refused_and_left_alone(bundle: Bundle) -> None:
+    """Whoever entered it would never get out; it is somebody else's, so it stays."""
+    bundle.change(nothing, "true")
+    group = next(Path(path) for path in ("/sys/fs/cgroup/freezer", "/sys/fs/cgroup") if Path(path).is_dir()) / f"minidocker-test-{os.getpid()}" / "c"
+    group.mkdir(parents=True)
+    file, frozen, thawed = ("freezer.state", "FROZEN", "THAWED") if (group / "freezer.state").exists() else ("cgroup.freeze", "1", "0")
+    (group / file).write_text(frozen)
+    result = bundle.run("run", "c")
+    (group / file).write_text(thawed)
+    group.rmdir()
+    assert (result.returncode, "unexpectedly frozen" in result.stderr) == (1, True)
+
+
+@pytest.mark.requires("limits")
+def test_exec_joins_a_group_below_the_container(bundle: Bundle) -> None:
+    """`--cgroup` chooses a group that the container made; it never leads out of the container's."""
+    bundle.change(nothing, "sleep", "1000")
+    bundle.create("c")
+    bundle.run("start", "c")
+    for directory in Path("/sys/fs/cgroup").glob(f"**/minidocker-test-{os.getpid()}/c/"):
+        (directory / "sub").mkdir()
+    assert "is not a sub cgroup path" in bundle.run("exec", "--cgroup", "../x", "c", "true").stderr
+    assert "unknown controller" in bundle.run("exec", "--cgroup", "nosuch:sub", "c", "true").stderr
+    assert bundle.run("exec", "--cgroup", "sub", "c", "grep", "-c", "/c/sub$", "/proc/self/cgroup").stdout != "0\n"
+
+
+def test_capability_that_is_named_twice_counts_once(bundle: Bundle) -> None:
+    """Tools append to the lists of a bundle; a sum of bits would turn two CAP_MKNOD into one CAP_LEASE."""
+    bundle.change(lambda d: d["process"]["capabilities"]["permitted"].append("CAP_MKNOD"), "grep", "CapPrm", "/proc/self/status")
+    assert bundle.run("run", "c").stdout.split() == ["CapPrm:", "00000000a80425fb"]
+
+
+def test_dev_is_made_read_only_after_its_devices(bundle: Bundle) -> None:
+    """A bundle may ask for a /dev that cannot be written; it is filled first."""
+    bundle.change(lambda d: next(m for m in d["mounts"] if m["destination"] == "/dev")["options"].append("ro"), "grep", "^tmpfs /dev ", "/proc/mounts")
+    lines = bundle.run("run", "c").stdout.splitlines()
+    assert [line.split()[3].split(",")[0] for line in lines] == ["ro"]
+
+
+def test_recursively_read_only_bind_covers_the_mounts_below(bundle: Bundle) -> None:
+    """`rro`: a plain read-only bind leaves what is mounted below writable."""
+    source = bundle.directory / "tree"
+    (source / "below").mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "none", source / "below"], check=True)
+    try:
+        mount = {"type": "bind", "source": "tree", "destination": "/mnt", "options": ["rbind", "rro"]}
+        bundle.change(lambda d: d["mounts"].append(mount), "sh", "-c", "touch /mnt/x; touch /mnt/below/x; ls -R /mnt")
+        result = bundle.run("run", "c")
+    finally:
+        subprocess.run(["umount", source / "below"], check=True)
+    assert result.stderr.count("Read-only file system") == 2

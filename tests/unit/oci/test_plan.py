@@ -16,9 +16,11 @@ from minidocker.kernel.steps import (
     Actor, BindDevice, DropCapabilities, EnterUserNamespace, Exec, ForkAgain, ForkInit, Join, LimitDevices, MakeConsole, MakeDevice, Mount, PivotRoot,
     SetClockOffset, SetOomScore, SetRlimit, SetUser, Step, Synchronise, Unshare, WriteCgroup,
 )  # fmt: skip
+from minidocker.cgroup.limits import plan_limits
+from minidocker.oci import bundle
 from minidocker.oci.bundle import parse_spec
-from minidocker.oci.example import EXAMPLE_SPEC, render_features
-from minidocker.oci.plan import Ground, compute_cgroup_name, plan_bundle, plan_process
+from minidocker.oci.example import EXAMPLE_SPEC, adapt_example, render_features
+from minidocker.oci.plan import Ground, compute_cgroup_name, compute_groups, compute_limits, plan_bundle, plan_process
 
 GROUND = Ground(container_id="c", root="/bundle/rootfs", layout=EXAMPLE_LAYOUT)
 V1 = CgroupLayout(version=1, hierarchies=(Hierarchy(mount_point="/sys/fs/cgroup/memory", controllers=("memory",)),))
@@ -208,3 +210,43 @@ def test_features_promise_no_more_than_the_plan_knows() -> None:
     section = render_features()["linux"]
     assert isinstance(section, dict)
     assert "user" in section["namespaces"]  # type: ignore[operator]  # a list
+
+
+LAYOUT_V1 = CgroupLayout(version=1, hierarchies=tuple(Hierarchy(mount_point=f"/cg/{name}", controllers=(name,)) for name in ("cpu", "memory")))
+CHOICES = {
+    "none": ((), {"/cg/cpu": "a/c", "/cg/memory": "a/c"}),
+    "everywhere": (("sub",), {"/cg/cpu": "a/c/sub", "/cg/memory": "a/c/sub"}),
+    "top": (("/",), {"/cg/cpu": "a/c", "/cg/memory": "a/c"}),
+    "one-controller": (("memory:sub/two",), {"/cg/cpu": "a/c", "/cg/memory": "a/c/sub/two"}),
+}
+
+
+@pytest.mark.parametrize(("chosen", "groups"), CHOICES.values(), ids=CHOICES)
+def test_group_of_an_exec_lies_below_the_containers(chosen: tuple[str, ...], groups: dict[str, str]) -> None:
+    """`exec --cgroup [CONTROLLERS:]PATH`: each tree has a group, and what is not chosen is the container's own."""
+    assert compute_groups(LAYOUT_V1, "a/c", chosen) == groups
+
+
+@pytest.mark.parametrize(("word", "cause"), [("..", "not a sub cgroup path"), ("cpu:x/../..", "not a sub cgroup path"), ("io:x", "unknown controller io")])
+def test_group_of_an_exec_never_leads_out(word: str, cause: str) -> None:
+    """Who may run a command in a container may not put it into somebody else's group."""
+    with pytest.raises(InvalidParameter, match=cause):
+        compute_groups(LAYOUT_V1, "a/c", (word,))
+
+
+def test_block_devices_are_limited_by_their_numbers() -> None:
+    """The specification names devices by number, Docker by path; both become one line of a file."""
+    share = bundle.DeviceShare(major=8, minor=16, rate=1000, weight=300)
+    io = bundle.BlockIo(throttle_read_iops_device=(share,), weight_device=(share,))
+    limits = compute_limits(bundle.Resources(block_io=io))
+    layout = CgroupLayout(version=1, hierarchies=(Hierarchy(mount_point="/cg/blkio", controllers=("blkio",)),))
+    written = {step.path: step.value for step in plan_limits(limits, layout, "c")}
+    assert written == {"/cg/blkio/c/blkio.throttle.read_iops_device": "8:16 1000", "/cg/blkio/c/blkio.bfq.weight_device": "8:16 300"}
+
+
+def test_example_suits_the_machine() -> None:
+    """With version 1 runc's example has no cgroup namespace, and callers append one."""
+    assert adapt_example(version=2) is EXAMPLE_SPEC
+    linux = adapt_example(version=1)["linux"]
+    assert isinstance(linux, dict)
+    assert linux["namespaces"] == [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")]
