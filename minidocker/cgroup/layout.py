@@ -7,6 +7,7 @@ keeps its controllers in version 1. Pure but for `read_layout` and `find_delegat
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def find_delegated_layout(layout: CgroupLayout) -> CgroupLayout:
     """Return the part of *layout* that was handed over to us, none if nothing was; we move to a group of our own in it.
 
     Delegation is the right to write into the directory of one's own group. A group with processes hands no controllers down, so that
-    the server may not stay where it is; see cgroups(7), "Delegation".
+    the server, and who else is in its group, may not stay where they are; see cgroups(7), "Delegation".
     """
     own = Path(find_own_procs(layout, Path("/proc/self/cgroup").read_text(encoding="utf-8"))).parent
     if layout.version != 2 or not os.access(own / "cgroup.procs", os.W_OK) or not os.access(own, os.W_OK):
@@ -104,8 +105,12 @@ def find_delegated_layout(layout: CgroupLayout) -> CgroupLayout:
     base = own.parent if own.name == SERVER_GROUP else own
     try:
         (base / SERVER_GROUP).mkdir(exist_ok=True)
-        (base / SERVER_GROUP / "cgroup.procs").write_text("0", encoding="ascii")
+        for pid in (str(os.getpid()), *(base / "cgroup.procs").read_text(encoding="ascii").split()):
+            with suppress(ProcessLookupError):  # it ended meanwhile
+                (base / SERVER_GROUP / "cgroup.procs").write_text(pid, encoding="ascii")
         controllers = (base / "cgroup.controllers").read_text(encoding="ascii").split()
+        for controller in controllers:
+            (base / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
     except OSError:
         return CgroupLayout(version=0)
     return CgroupLayout(version=2, hierarchies=(Hierarchy(mount_point=str(base), controllers=tuple(controllers)),))

@@ -14,8 +14,8 @@ from typing import Final
 from minidocker.errors import InvalidParameter
 
 __all__ = [
-    "IDENTITY", "OVERFLOW_ID", "IdMap", "IdRange", "find_free_start", "find_inside", "find_outside", "make_ranges",
-    "parse_id_map", "parse_subids", "render_id_map",
+    "FILE_CAPABILITIES", "IDENTITY", "OVERFLOW_ID", "IdMap", "IdRange", "disown_capabilities", "find_free_start", "find_inside", "find_outside",
+    "make_ranges", "own_capabilities", "parse_id_map", "parse_subids", "render_id_map",
 ]  # fmt: skip
 
 OVERFLOW_ID: Final = 65534
@@ -80,6 +80,28 @@ class IdMap:
         """Return the owner that the namespace shows for a file that belongs to *uid* and *gid* outside."""
         found = find_inside(self.uids, uid), find_inside(self.gids, gid)
         return OVERFLOW_ID if found[0] is None else found[0], OVERFLOW_ID if found[1] is None else found[1]
+
+
+FILE_CAPABILITIES: Final = "security.capability"
+"""The attribute of a file whose program gets privileges; see capabilities(7), "File capability extended attribute versioning"."""
+_CAPABILITY_REVISION: Final = 0x03000000
+_CAPABILITY_BYTES: Final = 20
+
+
+def own_capabilities(value: bytes, root: int) -> bytes:
+    """Return file capabilities that count in the user namespace whose root is *root* outside, and nowhere else."""
+    magic = int.from_bytes(value[:4], "little")
+    if len(value) != _CAPABILITY_BYTES:
+        return value
+    return (magic & 0xFFFFFF | _CAPABILITY_REVISION).to_bytes(4, "little") + value[4:] + root.to_bytes(4, "little")
+
+
+def disown_capabilities(value: bytes) -> bytes:
+    """Return file capabilities as an archive has them: for whoever unpacks it."""
+    magic = int.from_bytes(value[:4], "little")
+    if magic & 0xFF000000 != _CAPABILITY_REVISION:
+        return value
+    return (magic & 0xFFFFFF | 0x02000000).to_bytes(4, "little") + value[4:_CAPABILITY_BYTES]
 
 
 _EVERYBODY: Final = (IdRange(0, 0, _ALL_IDS - 1),)

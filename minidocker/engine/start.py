@@ -100,7 +100,9 @@ def surroundings_of(engine: Engine, record: ContainerRecord) -> Surroundings:
     config, layout, name = record.host_config, engine.layout, group_name(record)
     devices = _find_devices(record)
     rules = ("a *:* rwm",) if config.privileged else device_rules(devices, config.device_cgroup_rules)
-    limits: tuple[Step, ...] = () if lacks_groups(engine) else (*plan_limits(config, layout, name, devices=_read_throttled(record)), *(() if config.privileged else plan_device_rules(layout, name, rules)))
+    limits: tuple[Step, ...] = () if lacks_groups(engine) else plan_limits(config, layout, name, devices=_read_throttled(record))
+    if not config.privileged and engine.config.rootless is None:  # bpf(2) is root's, and who is not root opens no device by its number
+        limits = (*limits, *plan_device_rules(layout, name, rules))
     program, profile = seccomp_program(engine, record)
     shared = tuple(
         (kind, _pid_of(engine, mode.partition(":")[2]))

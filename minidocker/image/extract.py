@@ -23,13 +23,13 @@ import os
 import stat
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
 
-from minidocker.codec.idmap import IDENTITY, IdMap
+from minidocker.codec.idmap import FILE_CAPABILITIES, IDENTITY, IdMap, own_capabilities
 from minidocker.codec.tar import InvalidArchive, Kind, TarEntry, TarReader
 from minidocker.codec.whiteout import WHITEOUT_PREFIX, Meaning, UnsafeEntry, parse_whiteout
 from minidocker.errors import HostError, InvalidParameter, MinidockerError
@@ -170,7 +170,7 @@ class _Extractor:
         """Make what *entry* describes."""
         if self._owner is not None or self._ids is not IDENTITY:
             uid, gid = self._ids.outside(*(self._owner or (entry.uid, entry.gid)))
-            entry = replace(entry, uid=uid, gid=gid)
+            entry = replace(entry, uid=uid, gid=gid, xattrs=self._own(entry.xattrs))
         path = _clean(entry.name)
         parent, _, name = path.rpartition(b"/")
         if not name:
@@ -194,6 +194,13 @@ class _Extractor:
                 raise InvalidParameter(f'cannot overwrite directory "/{shown}" with non-directory "/{shown}"') from None
             self._remove(path, parent_fd, name)
             self._make(entry, reader, parent_fd, name)
+
+    def _own(self, xattrs: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+        """Return attributes in which privileges of a program are those of the namespace's root; inside of it the kernel does so itself."""
+        key = FILE_CAPABILITIES.encode()
+        if key not in xattrs or self._ids is IDENTITY or self._ids.collapses:
+            return xattrs
+        return {**xattrs, key: own_capabilities(xattrs[key], self._ids.root[0])}
 
     def _make(self, entry: TarEntry, reader: TarReader, parent_fd: int, name: bytes) -> None:
         """Create everything that is no directory; nothing of that name exists."""

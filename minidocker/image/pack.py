@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from minidocker.codec.idmap import IDENTITY, IdMap
+from minidocker.codec.idmap import FILE_CAPABILITIES, IDENTITY, IdMap, disown_capabilities
 from minidocker.codec.tar import END_OF_ARCHIVE, Kind, TarEntry, render_header, render_padding
 from minidocker.codec.whiteout import render_whiteout
 from minidocker.image.diff import ChangeKind, Found, read_xattrs
@@ -93,7 +93,7 @@ class Packer:
         entry = TarEntry(
             name=os.fsencode(name), kind=kind, mode=stat.S_IMODE(status.st_mode), uid=uid, gid=gid,
             mtime_ns=self._clamp(status.st_mtime_ns),
-            xattrs={os.fsencode(key): value for key, value in read_xattrs(node).items()},
+            xattrs={os.fsencode(key): disown_capabilities(value) if key == FILE_CAPABILITIES else value for key, value in read_xattrs(node).items()},
         )  # fmt: skip
         if kind is not Kind.DIRECTORY and status.st_nlink > 1:
             first = self._first_names.setdefault((status.st_dev, status.st_ino), entry.name)

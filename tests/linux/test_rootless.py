@@ -29,12 +29,18 @@ LIMIT_S = 60 * PATIENCE
 
 def find_python() -> str:
     """Return an interpreter that an ordinary user can run, with our checkout."""
+    refusal = ""
     for program in (sys.executable, "/usr/bin/python3"):
-        with suppress(OSError, subprocess.SubprocessError):
-            command = [program, "-c", "import sys; assert sys.version_info >= (3, 11); import minidocker.cli.main"]
-            if not subprocess.run(command, user=NOBODY, group=NOBODY, extra_groups=[], cwd=CHECKOUT, capture_output=True, check=False).returncode:
-                return program
-    pytest.skip("needs userns with an interpreter and a checkout that an ordinary user can read")
+        command = [program, "-c", "import sys; assert sys.version_info >= (3, 11); import minidocker.cli.main"]
+        try:
+            tried = subprocess.run(command, user=NOBODY, group=NOBODY, extra_groups=[], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+        except OSError as error:
+            refusal = str(error)
+            continue
+        if not tried.returncode:
+            return program
+        refusal = tried.stderr.strip().rpartition("\n")[2]
+    pytest.skip(f"needs userns with an interpreter and a checkout that an ordinary user can read: {refusal}")
 
 
 class Person:
@@ -48,14 +54,30 @@ class Person:
         for path in (self.home, self.home / "run"):
             os.chown(path, NOBODY, NOBODY)
         self.data = self.home / ".local/share/minidocker"
+        self.environ = {"HOME": str(self.home), "XDG_RUNTIME_DIR": f"{self.home}/run", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "PYTHONDONTWRITEBYTECODE": "1"}
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run the client, which starts a server by itself."""
-        environ = {"HOME": str(self.home), "XDG_RUNTIME_DIR": f"{self.home}/run", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.run(
-            [self.python, "-m", "minidocker", *words], user=NOBODY, group=NOBODY, extra_groups=[], env=environ, cwd=CHECKOUT,
+            [self.python, "-m", "minidocker", *words], user=NOBODY, group=NOBODY, extra_groups=[], env=self.environ, cwd=CHECKOUT,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S, check=False,
         )  # fmt: skip
+
+    def start_server(self, group: Path) -> subprocess.Popen[bytes]:
+        """Start a server in a control group, as an administrator would, and return when it listens."""
+        home = Path("/sys/fs/cgroup" + Path("/proc/self/cgroup").read_text().strip().rpartition("0::")[2]) / "cgroup.procs"
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        try:
+            server = subprocess.Popen(
+                [self.python, "-m", "minidocker", "daemon"], user=NOBODY, group=NOBODY, extra_groups=[], env=self.environ, cwd=CHECKOUT,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        finally:
+            home.write_text(str(os.getpid()))
+        deadline = time.monotonic() + LIMIT_S
+        while time.monotonic() < deadline and not (self.home / "run/minidocker.pid").exists():
+            time.sleep(0.02)  # until it is ready
+        return server
 
     def server(self) -> int:
         """Return the pid of the server."""
@@ -256,3 +278,35 @@ def test_kernel_that_forbids_it_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         )
     assert "start a server without root: " in result.stdout, result.stderr
     assert "sysctl -w user.max_user_namespaces" in result.stdout
+
+
+@pytest.mark.requires("cgroup2", "limits")
+def test_limits_hold_in_a_group_that_was_handed_over() -> None:
+    """Delegation is the right to write into one's own group: the server moves to a leaf, and containers get groups beside it."""
+    group = Path("/sys/fs/cgroup") / f"mdt{os.getpid()}"
+    controllers = group.parent / "cgroup.controllers"
+    if not controllers.exists() or not {"memory", "pids"} <= set(controllers.read_text().split()):
+        pytest.skip("needs cgroup2 alone, with the controllers memory and pids")
+    for name in ("memory", "pids", "cpu"):
+        with suppress(OSError):
+            (group.parent / "cgroup.subtree_control").write_text(f"+{name}")
+    group.mkdir()
+    somebody = Person()
+    try:
+        for path in (group, *(group / name for name in ("cgroup.procs", "cgroup.subtree_control", "cgroup.threads"))):
+            os.chown(path, NOBODY, NOBODY)
+        server = somebody.start_server(group)
+        started = somebody.run("run", "-d", "--name", "limited", "--memory", "32m", "--pids-limit", "50", "toolbox", "sleep", "1000")
+        assert (started.returncode, "Limitation discarded" in started.stderr) == (0, False), started.stderr
+        container = group / "minidocker" / started.stdout.strip()
+        assert [(container / name).read_text().strip() for name in ("memory.max", "pids.max")] == [str(32 << 20), "50"]
+        assert somebody.run("pause", "limited").returncode == 0
+        assert somebody.run("unpause", "limited").returncode == 0
+        killed = somebody.run("run", "--rm", "--memory", "16m", "--memory-swap", "16m", "toolbox", "sh", "-c", "x=a; while true; do x=$x$x; done")
+        assert killed.returncode == 137
+    finally:
+        somebody.close()
+        server.wait(timeout=LIMIT_S)
+        for path in sorted(group.glob("**/"), key=lambda path: len(path.parts), reverse=True):
+            with suppress(OSError):
+                path.rmdir()

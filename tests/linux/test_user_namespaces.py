@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -158,6 +159,24 @@ def test_image_that_is_built_or_committed_has_the_containers_numbers(remapped: R
             with suppress(tarfile.ReadError), tarfile.open(fileobj=content) as layer:
                 owners |= {(m.uid, m.gid) for m in layer}
     assert owners == {(0, 0), (5, 6)}
+
+
+@pytest.mark.requires("busybox")
+def test_program_with_privileges_keeps_them_inside(remapped: Remapped) -> None:
+    """A file's capabilities name the root for whom they count; in a layer they name nobody, and are given to the container's root."""
+    capability = (0x02000001).to_bytes(4, "little") + (1 << 13).to_bytes(4, "little") + bytes(12)  # CAP_NET_RAW, effective
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("grep")
+        content = Path(shutil.which("busybox") or "/bin/busybox").read_bytes()
+        member.size, member.mode = len(content), 0o755
+        member.pax_headers = {"SCHILY.xattr.security.capability": capability.decode("utf-8", "surrogateescape")}
+        tar.addfile(member, io.BytesIO(content))
+    path = remapped.directory / "caps.tar"
+    path.write_bytes(archive.getvalue())
+    assert remapped.run("import", str(path), "caps").returncode == 0
+    result = remapped.run("run", "--rm", "-u", "1000", "caps", "/grep", "CapEff", "/proc/self/status")
+    assert result.stdout.split() == ["CapEff:", "0000000000002000"], result.stderr
 
 
 def test_two_containers_that_share_a_namespace_share_users(remapped: Remapped, sleeper: str) -> None:

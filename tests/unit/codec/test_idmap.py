@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidocker.codec.idmap import (
-    IDENTITY, OVERFLOW_ID, IdMap, IdRange, find_free_start, find_inside, find_outside, make_ranges, parse_id_map, parse_subids,
-    render_id_map,
+    IDENTITY, OVERFLOW_ID, IdMap, IdRange, disown_capabilities, find_free_start, find_inside, find_outside, make_ranges, own_capabilities,
+    parse_id_map, parse_subids, render_id_map,
 )  # fmt: skip
 from minidocker.errors import InvalidParameter
 
@@ -92,3 +92,13 @@ def test_owner_from_elsewhere_is_nobody_inside() -> None:
     assert narrow.inside(100003, 200001) == (3, 1)
     assert narrow.inside(0, 0) == (OVERFLOW_ID, OVERFLOW_ID)
     assert IDENTITY.inside(4294967294, 0) == IDENTITY.outside(4294967294, 0) == (4294967294, 0)
+
+
+@given(st.binary(min_size=16, max_size=16), st.integers(1, 2**32 - 2), st.booleans())
+def test_privilege_of_a_program_belongs_to_one_root_and_to_any_in_an_archive(sets: bytes, root: int, effective: bool) -> None:
+    """Version 2 counts for the machine's root, version 3 for the root whose number it carries: neither may become the other unseen."""
+    archived = (0x02000000 | effective).to_bytes(4, "little") + sets
+    owned = own_capabilities(archived, root)
+    assert owned == (0x03000000 | effective).to_bytes(4, "little") + sets + root.to_bytes(4, "little")
+    assert disown_capabilities(owned) == archived == disown_capabilities(archived)
+    assert own_capabilities(b"odd", root) == disown_capabilities(b"odd") == b"odd"
